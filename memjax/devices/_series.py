@@ -1,0 +1,44 @@
+"""A resistor in series with the device: the voltage that is left for the device itself."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def device_voltage(current: Callable, v: jax.Array, r_series) -> jax.Array:
+    """Solve u + r_series i(u) = v for the device voltage u, elementwise.
+
+    current: v [V] -> i [A], of the device in its present state, zero at 0 V and with the sign of v (passive), so that
+    the root lies between 0 and v.  v [...] in V; r_series [] or [...] in ohm, >= 0.  Newton's method kept inside the
+    bracket: a step that leaves it, or shrinks too slowly, becomes a bisection.  Derivatives by the implicit function.
+    """
+
+    def residual(u):
+        return u + r_series * current(u) - v
+
+    def solve(f, start):
+        tolerance = 4 * jnp.finfo(start.dtype).eps * jnp.abs(start)
+
+        def unfinished(carry):
+            n, _, _, _, move = carry
+            return (n < 100) & jnp.any(jnp.abs(move) > tolerance)
+
+        def refine(carry):
+            n, u, lo, hi, move = carry
+            error, slope = jax.jvp(f, (u,), (jnp.ones_like(u),))
+            lo, hi = jnp.where(error < 0, u, lo), jnp.where(error > 0, u, hi)
+            newton = -error / slope
+            middle = (lo + hi) / 2 - u
+            # At the rounding floor Newton's steps stop shrinking, and a bisection would throw the root away.
+            shrinks = jnp.abs(newton) <= jnp.maximum(jnp.abs(move) / 2, tolerance)
+            inside = (u + newton >= lo) & (u + newton <= hi) & shrinks
+            move = jnp.where(error == 0, jnp.zeros_like(u), jnp.where(inside, newton, middle))
+            return n + 1, u + move, lo, hi, move
+
+        zero = jnp.zeros_like(start)
+        first = jnp.full_like(start, jnp.inf)
+        return lax.while_loop(unfinished, refine, (0, start, jnp.minimum(zero, v), jnp.maximum(zero, v), first))[1]
+
+    return lax.custom_root(residual, v, solve, lambda linear, y: y / linear(jnp.ones_like(y)))

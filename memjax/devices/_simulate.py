@@ -1,0 +1,131 @@
+"""Drive a device with a waveform: one scan over the model's step, whatever the model."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import lax
+
+from memjax.devices._series import device_voltage
+from memjax.devices._solvers import SOLVERS, advance
+from memjax.devices.base import Device, accept
+
+
+@struct.dataclass
+class Trace:
+    """Hold what `simulate` recorded; a field that was not asked for is None."""
+
+    current: Any = None  # [T, ...] A: at the voltage of the step and the state before it
+    state: Any = None  # leaves [T, ...]: after the step
+
+
+def simulate(
+    device: Device,
+    params: Any,
+    state: Any,
+    voltage,
+    dt,
+    key: jax.Array | None = None,
+    *,
+    record: Sequence[str] = ("current", "state"),
+    every: int = 1,
+    r_series=None,
+    solver: str | None = None,
+) -> tuple[Any, Trace]:
+    """Drive a device, or an array of devices, with a waveform: return the final state and a Trace.
+
+    Step t does, in this order:  i_t = current(state_t, v_t);  state_{t+1} = step(state_t, v_t, dt_t).
+    So trace.current[t] belongs to the state before step t, and trace.state[t] is the state after it (trace.state[-1] is
+    the final state).  The voltage is held over a step.
+
+    voltage [T] (shared by all devices) or [T, ...] (its own for each) in V; dt [] or [T] in s; key: for models that
+    draw noise, step t gets fold_in(key, t).  record: any of "current", "state".  every=k keeps the steps 0, k, 2k, ...
+    of the trace, without ever storing the others.  r_series [] or [...] in ohm: the device sees v - i r_series.
+    solver: "euler", "heun" or "rk4" integrates the model's `rate` instead of taking its own `step`.  The state's
+    dtype is the simulation's.
+
+    Raises ValueError on parameters that the model refuses, shapes that do not fit, or an unknown record or solver.
+    """
+    if device.check is not None:
+        device.check(params)
+    if unknown := set(record) - {"current", "state"}:
+        raise ValueError(f"record = {sorted(unknown)}: accepted are 'current' and 'state'")
+    if every < 1 or int(every) != every:
+        raise ValueError(f"every = {every}: accepted is a whole number of steps, 1 or more")
+    state, voltage, dt, r_series = _fit_shapes(device, params, state, voltage, dt, r_series)
+    move = _mover(device, solver)
+    steps = voltage.shape[0]
+    keys = None if key is None else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(steps))
+
+    def one(state, inputs):
+        v, dt_t, key_t = inputs
+        if r_series is not None:
+            v = device_voltage(lambda u: device.current(params, state, u), jnp.broadcast_to(v, shape), r_series)
+        current = device.current(params, state, v) if "current" in record else None
+        state = move(params, state, v, dt if dt_t is None else dt_t, key_t)
+        return state, Trace(current, state if "state" in record else None)
+
+    def block(state, inputs):
+        state, row = one(state, jax.tree.map(lambda leaf: leaf[0], inputs))
+        if every > 1:
+            rest = jax.tree.map(lambda leaf: leaf[1:], inputs)
+            state, _ = lax.scan(lambda s, x: (one(s, x)[0], None), state, rest)
+        return state, row
+
+    shape = jax.eval_shape(device.current, params, state, voltage[0]).shape
+    inputs = (voltage, dt if dt.ndim else None, keys)
+    whole = steps // every * every
+    blocks = jax.tree.map(lambda leaf: leaf[:whole].reshape(whole // every, every, *leaf.shape[1:]), inputs)
+    state, trace = lax.scan(block, state, blocks)
+    if whole < steps:
+        state, row = block(state, jax.tree.map(lambda leaf: leaf[whole:], inputs))
+        trace = jax.tree.map(lambda rows, last: jnp.concatenate([rows, last[None]]), trace, row)
+    return state, trace
+
+
+def _mover(device: Device, solver: str | None) -> Callable:
+    if solver is None:
+        return device.step
+    if solver not in SOLVERS:
+        raise ValueError(
+            f"solver = {solver!r}: accepted are {', '.join(map(repr, SOLVERS))}, or None for the model's own step"
+        )
+    if device.rate is None:
+        raise ValueError(f"solver = {solver!r}: device {device.name!r} has no rate to integrate; accepted is None")
+    return lambda params, state, v, dt, key: advance(solver, device.rate, device.bounds, params, state, v, dt)
+
+
+def _fit_shapes(device: Device, params, state, voltage, dt, r_series):
+    """Bring state, voltage and r_series to one rank and one dtype; check what cannot be brought there."""
+    dtype = jnp.result_type(float, *jax.tree.leaves(state))
+    state = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=dtype), state)
+    voltage, dt = jnp.asarray(voltage, dtype=dtype), jnp.asarray(dt, dtype=dtype)
+    if voltage.ndim == 0 or voltage.shape[0] == 0:
+        raise ValueError(f"voltage has shape {voltage.shape}: accepted is [T] or [T, ...] with T >= 1 steps")
+    if dt.shape not in ((), voltage.shape[:1]):
+        raise ValueError(f"dt has shape {dt.shape}: accepted is [] or [T] = {voltage.shape[:1]}")
+    if not isinstance(dt, jax.core.Tracer):
+        accept("dt", dt, np.asarray(dt) >= 0, "0 s or more")
+    devices = jax.eval_shape(device.current, params, state, 0.0).shape
+    rank, own = len(devices), voltage.shape[1:]
+    if rank and len(own) > rank:
+        raise ValueError(
+            f"voltage has shape {voltage.shape} for devices of shape {devices}: accepted is [T] or [T, ...] of that"
+            " rank; give the state the leading axes too"
+        )
+    if own and len(own) < rank:
+        own = (1,) * (rank - len(own)) + own
+        voltage = voltage.reshape(voltage.shape[0], *own)
+    if r_series is not None:
+        r_series = jnp.asarray(r_series, dtype=dtype)
+    try:
+        shape = np.broadcast_shapes(devices, own, np.shape(r_series) if r_series is not None else ())
+    except ValueError:
+        raise ValueError(f"voltage [T, ...] = {voltage.shape} does not fit devices of shape {devices}") from None
+    # A model's inner axes (modes, table entries) follow those of the devices.
+    state = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape + leaf.shape[rank:]), state)
+    return state, voltage, dt, r_series

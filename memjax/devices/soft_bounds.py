@@ -1,0 +1,33 @@
+"""Soft bounds: a pulsed device whose step falls linearly to zero at the bound ahead.
+
+One pulse of signed scale s = v / v_write, on the normalised conductance x in [0, 1]:
+    v > 0:  x += 2 step_up (1 - x) s        v < 0:  x += 2 step_down x s (s < 0)        v = 0: nothing moves
+    i = (g_min + (g_max - g_min) x) v
+so step_up and step_down are the steps at mid-range, and 1 / step is the number of levels.
+n up pulses at v_write: 1 - x_n = (1 - x_0) (1 - 2 step_up)^n; n down pulses: x_n = x_0 (1 - 2 step_down)^n.
+Source: the soft-bounds device of Gokmen and Vlasov, Front. Neurosci. 10, 333 (2016), and of aihwkit.
+"""
+
+import jax.numpy as jnp
+from flax import struct
+
+from memjax.devices._pulsed import State, bounds, check, current, init
+from memjax.devices.base import Device, Leaf
+
+
+@struct.dataclass
+class Params:
+    g_min: Leaf = 1e-6  # S
+    g_max: Leaf = 1e-4  # S
+    step_up: Leaf = 1 / 64  # fraction of the range, at mid-range
+    step_down: Leaf = 1 / 64  # fraction of the range, at mid-range
+    v_write: Leaf = 1.0  # V
+
+
+def step(params, state, v, dt, key):
+    x = state.x
+    size = jnp.where(v > 0, params.step_up * (2 - 2 * x), params.step_down * (2 * x))
+    return State(x=jnp.clip(x + v / params.v_write * size, 0.0, 1.0))
+
+
+DEVICE = Device("soft_bounds", Params, init, current, step, switching="programmed", bounds=bounds, check=check)
