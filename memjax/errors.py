@@ -1,0 +1,5 @@
+"""The errors that a person can mend: the command line prints them as one message and ends with exit code 2."""
+
+
+class UserError(Exception):
+    """Wrong input, with a message written for a person: what is wrong, what was given and what is accepted."""
