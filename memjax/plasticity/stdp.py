@@ -82,9 +82,14 @@ def _pair(params: Params, state: State, pre: Signals, post: Signals, w: Array, d
     dw = Outer(a, b)
     if params.mu is not None:
         up, down = a[0, :, None] * b[0, None, :], a[1, :, None] * b[1, None, :]
-        # Clipped first: beyond its bound a weight must give 0 (1 where mu = 0), not the NaN of a negative base.
-        dw = up * jnp.maximum(1.0 - w, 0.0) ** params.mu + down * jnp.maximum(w, 0.0) ** params.mu
+        dw = up * _soft(1.0 - w, params.mu) + down * _soft(w, params.mu)
     return dw, State(x=add(x, pre_spike), y=add(y, post_spike))
+
+
+def _soft(room: Array, mu: Array | float) -> Array:
+    """Return room^mu, at and beyond the bound 0^mu (1 where mu = 0), with a gradient that is finite there too."""
+    inside = room > 0
+    return jnp.where(inside, jnp.where(inside, room, 1.0) ** mu, jnp.where(mu == 0, 1.0, 0.0))
 
 
 RULE = Rule(name="stdp", Params=Params, init=init, step=step, check=check)
