@@ -1,0 +1,30 @@
+"""Figures and animations: plain arrays in, a matplotlib `Figure` out.
+
+Matplotlib is imported when the first figure is made, never with `import memjax`, and pyplot not at all: a figure
+belongs to its caller, needs no display, is safe in threads, and shows itself as the result of a notebook cell.
+"""
+
+from memjax.plot.energy import energy_breakdown
+from memjax.plot.learning import learning_curve, stdp_window
+from memjax.plot.loops import hysteresis, waveforms
+from memjax.plot.network import network_animation, network_frame, network_grid, network_trajectories
+from memjax.plot.style import OKABE_ITO, figure, save
+from memjax.plot.synapses import conductance_histogram, conductance_maps, receptive_fields
+
+__all__ = [
+    "OKABE_ITO",
+    "conductance_histogram",
+    "conductance_maps",
+    "energy_breakdown",
+    "figure",
+    "hysteresis",
+    "learning_curve",
+    "network_animation",
+    "network_frame",
+    "network_grid",
+    "network_trajectories",
+    "receptive_fields",
+    "save",
+    "stdp_window",
+    "waveforms",
+]
