@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from memjax.errors import UserError
@@ -70,7 +71,7 @@ def save(folder: str | os.PathLike, step: int, tree: Any, config: Mapping | None
             return target
         raise CheckpointError(f"{target} exists and holds something else: it is not written over")
     stored = {name: array for name, array in arrays.items() if array.size}  # Orbax takes no array of size zero
-    items = {"manifest": ocp.args.JsonSave(manifest)}
+    items: dict[str, Any] = {"manifest": ocp.args.JsonSave(manifest)}
     if stored:
         items["state"] = ocp.args.PyTreeSave(stored)
     try:
@@ -130,7 +131,7 @@ def _name(path: tuple) -> str:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _describe(leaf: Any) -> dict:
@@ -163,7 +164,7 @@ def _rebuild(described: dict, array: np.ndarray | None, like: Any) -> Any:
         return array
     sharding = like.sharding if isinstance(like, jax.Array) and like.committed else None
     if "impl" in described:
-        key = jax.random.wrap_key_data(array, impl=described["impl"])
+        key = jax.random.wrap_key_data(jnp.asarray(array), impl=described["impl"])
         return key if sharding is None else jax.device_put(key, sharding)
     return jax.device_put(array, sharding)
 
@@ -208,7 +209,7 @@ def _read_arrays(path: Path, manifest: dict, hint: str) -> dict[str, np.ndarray]
     import orbax.checkpoint as ocp
 
     wanted = {name: d for name, d in manifest["leaves"].items() if "python" not in d}
-    empty = {name: np.zeros(d["shape"], jax.numpy.dtype(d["dtype"])) for name, d in wanted.items() if 0 in d["shape"]}
+    empty = {name: np.zeros(d["shape"], jnp.dtype(d["dtype"])) for name, d in wanted.items() if 0 in d["shape"]}
     stored = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in wanted if name not in empty}
     try:
         arrays = {}

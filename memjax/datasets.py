@@ -298,7 +298,7 @@ def _download(name: str, file: _File, folder: Path) -> Path:
                     known_hash=f"sha256:{file.sha256_gz}",
                     fname=f"{file.name}.gz",
                     path=folder,
-                    downloader=pooch.HTTPDownloader(timeout=30),
+                    downloader=pooch.HTTPDownloader(timeout=30),  # type: ignore[reportArgumentType]
                 )
             )
         except (OSError, ValueError) as error:  # every error of requests is an OSError; ValueError: wrong hash
