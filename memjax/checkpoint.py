@@ -210,13 +210,15 @@ def _read_arrays(path: Path, manifest: dict, hint: str) -> dict[str, np.ndarray]
 
     wanted = {name: d for name, d in manifest["leaves"].items() if "python" not in d}
     empty = {name: np.zeros(d["shape"], jnp.dtype(d["dtype"])) for name, d in wanted.items() if 0 in d["shape"]}
-    stored = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in wanted if name not in empty}
+    arrays = {}
     try:
-        arrays = {}
-        if stored:
-            with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-                args = ocp.args.PyTreeRestore(item=dict.fromkeys(stored, 0), restore_args=stored)
-                arrays = checkpointer.restore(path, ocp.args.Composite(state=args)).state
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            # One by one: where one of several concurrent reads fails, the others print tracebacks from their threads.
+            for name in sorted(wanted.keys() - empty.keys()):
+                args = ocp.args.PyTreeRestore(
+                    item={name: 0}, restore_args={name: ocp.RestoreArgs(restore_type=np.ndarray)}, partial_restore=True
+                )
+                arrays |= checkpointer.restore(path, ocp.args.Composite(state=args)).state
         arrays = {name: np.asarray(array) for name, array in (arrays | empty).items()}
         whole = _arrays_digest(arrays) == manifest["arrays_sha256"]
     except Exception as error:  # as above
