@@ -3,3 +3,7 @@
 
 class UserError(Exception):
     """Wrong input, with a message written for a person: what is wrong, what was given and what is accepted."""
+
+
+class ConfigError(UserError, ValueError):
+    """Settings that cannot be read or are not accepted; the message lists every problem."""

@@ -1,0 +1,219 @@
+"""The settings of a run: what there is, its default, its unit and its range."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):  # YAML's true is Python's 1: `epochs: true` must not train for one epoch
+        raise ValueError("Input should be a number, not true or false")
+    return value
+
+
+def _no_nan(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("Input should be a number, not nan")
+    return value
+
+
+def _pair(value: Any) -> Any:
+    return (value, value) if isinstance(value, int | str) else value
+
+
+def _spread(value: Any) -> Any:
+    return value if isinstance(value, Mapping | BaseModel) else {"sigma": value}
+
+
+Real = Annotated[float, BeforeValidator(_no_flag), Field(allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(_no_flag)]
+Positive = Annotated[Real, Field(gt=0)]
+NotNegative = Annotated[Real, Field(ge=0)]
+Share = Annotated[Real, Field(ge=0, le=1)]
+AtLeastOne = Annotated[Count, Field(ge=1)]
+Parameter = Annotated[
+    float, BeforeValidator(_no_flag), AfterValidator(_no_nan)
+]  # inf is a time constant that never ends
+
+
+class Section(BaseModel):
+    """Settings that cannot change and accept no unknown key; an empty section holds the defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class Device(Section):
+    """Which memristor model, with which parameters, and how it is read and written."""
+
+    name: str = Field(default="volatile", description="memristor model, one of `memjax devices`")
+    params: dict[str, Parameter] = Field(
+        default={}, description="parameters of the model that differ from its own, SI units"
+    )
+    g_min: NotNegative | None = Field(default=None, description="lowest conductance, S (the same as params.g_min)")
+    g_max: Positive | None = Field(default=None, description="highest conductance, S (the same as params.g_max)")
+    tau: Positive | None = Field(default=None, description="decay time constant, s (the same as params.tau)")
+    read_voltage: Positive = Field(default=0.1, description="V")
+    write_voltage: Positive = Field(default=1.0, description="V")
+    read_time: Positive = Field(default=20e-9, description="duration of a read, s")
+    write_time: Positive = Field(default=10e-9, description="duration of a write pulse, s")
+
+
+class Stdp(Section):
+    """Pair STDP; its time constants are the only values that are not in SI units."""
+
+    A_plus: NotNegative = Field(default=0.01, description="potentiation of a pair, fraction of the weight range")
+    A_minus: NotNegative = Field(default=0.01, description="depression of a pair, fraction of the weight range")
+    tau_plus: Positive = Field(default=20.0, description="decay of the presynaptic trace, ms")
+    tau_minus: Positive = Field(default=20.0, description="decay of the postsynaptic trace, ms")
+
+    def rule_params(self) -> dict[str, float]:
+        """Return the keywords of the rule's Params, with times in seconds."""
+        return {
+            "a_plus": self.A_plus,
+            "a_minus": self.A_minus,
+            "tau_plus": self.tau_plus / 1000,
+            "tau_minus": self.tau_minus / 1000,
+        }
+
+
+class Array(Section):
+    """Sizes of the crossbar arrays and of the modules (tiles) that they are cut into."""
+
+    n_inputs: AtLeastOne = Field(default=784, description="rows of the first array")
+    n_outputs: AtLeastOne = Field(default=100, description="columns of the first array: the network's hidden neurons")
+    n_classes: AtLeastOne = Field(default=10, description="columns of the second array: the network's outputs")
+    module_size: Annotated[tuple[AtLeastOne, AtLeastOne], BeforeValidator(_pair)] = Field(
+        default=(28, 28), description="rows and columns of a module; one number makes it square"
+    )
+
+
+class Spread(Section):
+    """Device-to-device spread of one parameter."""
+
+    sigma: NotNegative = Field(
+        description="standard deviation relative to the nominal value (of the logarithm, lognormal)"
+    )
+    distribution: Literal["lognormal", "normal"] = Field(default="lognormal", description="shape of the spread")
+
+
+class Variation(Section):
+    """What makes real devices differ from the nominal one."""
+
+    d2d: dict[str, Annotated[Spread, BeforeValidator(_spread)]] = Field(
+        default={}, description="device-to-device spread, parameter -> sigma or {sigma, distribution}"
+    )
+    c2c: NotNegative = Field(default=0.0, description="cycle-to-cycle noise of a write, sd relative to the step")
+    read_noise: NotNegative = Field(default=0.0, description="noise of a read, sd relative to g_max - g_min")
+    stuck_on: Share = Field(default=0.0, description="share of devices stuck at g_max")
+    stuck_off: Share = Field(default=0.0, description="share of devices stuck at g_min")
+
+    @model_validator(mode="after")
+    def _at_most_all(self) -> "Variation":
+        if self.stuck_on + self.stuck_off > 1:
+            raise ValueError("stuck_on + stuck_off should be at most 1")
+        return self
+
+
+class Neurons(Section):
+    """Leaky integrate-and-fire neurons."""
+
+    time_steps: AtLeastOne = Field(default=5, description="simulation steps a sample")
+    leak: Share = Field(default=0.9, description="share of the potential that is left after a step")
+    threshold: Positive = Field(default=1.0, description="potential above which a neuron spikes")
+    reset: Literal["subtract", "zero"] = Field(default="subtract", description="what a spike does to the potential")
+    refractory: Annotated[Count, Field(ge=0)] = Field(default=0, description="steps without spikes after a spike")
+    surrogate_width: Positive = Field(default=1.0, description="width of the surrogate derivative around the threshold")
+
+
+class Encoding(Section):
+    """How an image becomes input."""
+
+    kind: Literal["direct", "rate", "latency"] = Field(
+        default="direct", description="constant current, Bernoulli rate or latency"
+    )
+
+
+class Learning(Section):
+    """The learning rule, the programmer that turns its weight changes into pulses, and the schedule."""
+
+    rule: Literal["three_factor", "error_driven"] = Field(default="three_factor", description="learning rule")
+    programmer: Literal["accumulator", "stochastic", "sign", "pulse_train"] = Field(
+        default="accumulator", description="weight changes -> pulses"
+    )
+    feedback: Literal["symmetric", "random"] = Field(
+        default="symmetric", description="weights that carry the error back"
+    )
+    epochs: AtLeastOne = Field(default=100, description="passes over the training set")
+    batch_size: Literal[1] = Field(default=1, description="learning is online")
+    learning_rate: NotNegative = Field(default=0.01, description="weight change per unit of error and trace")
+    learning_rate_hidden: NotNegative | None = Field(
+        default=None, description="the same for the first array; null: as above"
+    )
+    decay_at: tuple[Share, ...] = Field(default=(0.5, 0.8), description="parts of the run after which the rate falls")
+    decay_factor: tuple[Positive, ...] = Field(default=(0.3, 0.3), description="factors by which it falls then")
+    fire_at: Positive = Field(default=2.0, description="accumulated change at which a pulse fires, device steps")
+    rows_per_write: AtLeastOne = Field(default=16, description="word lines written a sample")
+    accumulator_leak: Share = Field(default=1.0, description="share of the accumulated change left after a sample")
+    init_gain: NotNegative = Field(default=2.5, description="sd of the first array's weights, times sqrt(n_inputs)")
+    output_gain: Positive = Field(default=4.0, description="gain of the softmax over output potentials")
+
+    @model_validator(mode="after")
+    def _schedule(self) -> "Learning":
+        if len(self.decay_at) != len(self.decay_factor):
+            lengths = f"{len(self.decay_at)} and {len(self.decay_factor)}"
+            raise ValueError(f"decay_at and decay_factor should be of one length, got {lengths}")
+        if list(self.decay_at) != sorted(self.decay_at):
+            raise ValueError(f"decay_at should rise, got {list(self.decay_at)}")
+        return self
+
+
+class Data(Section):
+    """The data set and how much of it."""
+
+    dataset: Literal["digits", "mnist", "fashion_mnist"] = Field(default="digits", description="digits is embedded")
+    n_train: AtLeastOne | None = Field(default=None, description="first so many training samples; null: all")
+    n_test: AtLeastOne | None = Field(default=None, description="first so many test samples; null: all")
+    held_out: Annotated[Real, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="share of the training set to evaluate on in place of the test set"
+    )
+
+
+class Run(Section):
+    """What changes how a run goes, not what it learns."""
+
+    evaluate_every: Positive = Field(default=1.0, description="epochs between evaluations")
+    checkpoint_every_s: Positive = Field(default=60.0, description="time between checkpoints, s")
+    eval_batch: AtLeastOne = Field(default=500, description="samples evaluated at once")
+    chunk: AtLeastOne = Field(default=500, description="samples in a compiled chunk")
+
+
+class Config(Section):
+    """Everything that decides a run."""
+
+    seed: Annotated[Count, Field(ge=0, lt=2**32)] = Field(default=0, description="the run's one random seed")
+    chips: AtLeastOne = Field(default=5, description="sampled chips that learn side by side")
+    device: Device = Device()
+    stdp: Stdp = Stdp()
+    array: Array = Array()
+    variation: Variation = Variation()
+    neurons: Neurons = Neurons()
+    encoding: Encoding = Encoding()
+    learning: Learning = Learning()
+    data: Data = Data()
+    run: Run = Run()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should be told about how the file was read."""
+        return tuple(
+            f"stdp.{field}: {getattr(self.stdp, field):g} is read as milliseconds, {seconds:g} s"
+            for field, seconds in self.stdp.rule_params().items()
+            if field in self.stdp.model_fields_set and "stdp" in self.model_fields_set
+        )
