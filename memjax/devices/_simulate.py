@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import lax
+from jax.core import Tracer
 
 from memjax.devices._series import device_voltage
 from memjax.devices._solvers import SOLVERS, advance
@@ -31,7 +32,7 @@ def simulate(
     dt,
     key: jax.Array | None = None,
     *,
-    record: Sequence[str] = ("current", "state"),
+    record: str | Sequence[str] = ("current", "state"),
     every: int = 1,
     r_series=None,
     solver: str | None = None,
@@ -52,6 +53,7 @@ def simulate(
     """
     if device.check is not None:
         device.check(params)
+    record = (record,) if isinstance(record, str) else record
     if unknown := set(record) - {"current", "state"}:
         raise ValueError(f"record = {sorted(unknown)}: accepted are 'current' and 'state'")
     if every < 1 or int(every) != every:
@@ -94,9 +96,10 @@ def _mover(device: Device, solver: str | None) -> Callable:
         raise ValueError(
             f"solver = {solver!r}: accepted are {', '.join(map(repr, SOLVERS))}, or None for the model's own step"
         )
-    if device.rate is None:
+    rate = device.rate
+    if rate is None:
         raise ValueError(f"solver = {solver!r}: device {device.name!r} has no rate to integrate; accepted is None")
-    return lambda params, state, v, dt, key: advance(solver, device.rate, device.bounds, params, state, v, dt)
+    return lambda params, state, v, dt, key: advance(solver, rate, device.bounds, params, state, v, dt)
 
 
 def _fit_shapes(device: Device, params, state, voltage, dt, r_series):
@@ -108,7 +111,7 @@ def _fit_shapes(device: Device, params, state, voltage, dt, r_series):
         raise ValueError(f"voltage has shape {voltage.shape}: accepted is [T] or [T, ...] with T >= 1 steps")
     if dt.shape not in ((), voltage.shape[:1]):
         raise ValueError(f"dt has shape {dt.shape}: accepted is [] or [T] = {voltage.shape[:1]}")
-    if not isinstance(dt, jax.core.Tracer):
+    if not isinstance(dt, Tracer):
         accept("dt", dt, np.asarray(dt) >= 0, "0 s or more")
     devices = jax.eval_shape(device.current, params, state, 0.0).shape
     rank, own = len(devices), voltage.shape[1:]
@@ -122,6 +125,8 @@ def _fit_shapes(device: Device, params, state, voltage, dt, r_series):
         voltage = voltage.reshape(voltage.shape[0], *own)
     if r_series is not None:
         r_series = jnp.asarray(r_series, dtype=dtype)
+        if not isinstance(r_series, Tracer):
+            accept("r_series", r_series, np.asarray(r_series) >= 0, "0 ohm or more")
     try:
         shape = np.broadcast_shapes(devices, own, np.shape(r_series) if r_series is not None else ())
     except ValueError:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 Leaf = jax.Array | float
 
@@ -42,7 +43,7 @@ def fill(params: Any, x) -> jax.Array:
 
     Raises ValueError where x is outside [0, 1] (tracers pass).
     """
-    if not isinstance(x, jax.core.Tracer):
+    if not isinstance(x, Tracer):
         accept("x", x, (np.asarray(x) >= 0) & (np.asarray(x) <= 1), "0 to 1")
     x, leaves = jnp.asarray(x), jax.tree.leaves(params)
     given = x if jnp.issubdtype(x.dtype, jnp.floating) else float
@@ -63,8 +64,8 @@ def require(params: Any, field: str, condition: Callable, accepted: str) -> None
 
     Tracers pass: inside jit, vmap or grad there is no value to look at.
     """
-    ok = condition(jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf), params))
-    if not isinstance(ok, jax.core.Tracer):
+    ok = condition(jax.tree.map(lambda leaf: leaf if isinstance(leaf, Tracer) else np.asarray(leaf), params))
+    if not isinstance(ok, Tracer):
         accept(field, getattr(params, field), ok, accepted)
 
 

@@ -52,7 +52,7 @@ def step(params, state, v, dt, key):
 
 def spike_step(params, state, pre, post, dt):
     """Apply the framework's table to 0/1 spike arrays pre, post (any real dtype, broadcast against g) over dt [s]."""
-    g, pre, post = state.g, jnp.asarray(pre) != 0, jnp.asarray(post) != 0
+    g, pre, post = state.g, jnp.asarray(pre).astype(bool), jnp.asarray(post).astype(bool)
     alone = jnp.where(pre, -params.alpha_dep * (g - params.g_min), params.alpha_pot * (params.g_max - g))
     change = jnp.where(pre | post, alone, -(g - params.g_min) * dt / params.tau)
     new = g + jnp.where(pre & post, jnp.zeros_like(change), change)
