@@ -1,0 +1,89 @@
+"""Online in-situ learning: batch size 1, one compiled scan over a chunk of samples, chips vmapped; evaluation in batches.
+
+The loop knows nothing of networks: a learner is two pure functions over one chip's state,
+
+    learn(state, x [n], label, rates, key, turn) -> (state, (y [classes], Events, Events))
+    predict(state, x [B, n], key)          -> y [B, classes]
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from memjax.energy import Events
+
+
+class Learner(NamedTuple):
+    """The two pure functions of something that learns online."""
+
+    learn: Callable
+    predict: Callable
+
+
+class Record(NamedTuple):
+    """What a chunk leaves, with leaves [chips, samples]: correct before learning, events of inference and of learning."""
+
+    correct: Array
+    inference: Events
+    training: Events
+
+
+def scale(images: Array) -> Array:
+    """Bring images of bytes to [0, 1] in the default float."""
+    return images.astype(jnp.result_type(float)) / 255.0
+
+
+def online(learner: Learner) -> Callable:
+    """Compile the online loop: step(chips, keys [chips], images, labels, order [S], rates, first) -> (chips, Record).
+
+    Learns samples images[order] one by one on every chip at once. rates is a pytree of learning rates [S]; sample s of the whole run has
+    the key fold_in(chip key, first + s), so how the run is cut into chunks changes nothing. The chips' state is donated.
+    """
+
+    def one_chip(state, key, images, labels, order, rates, first):
+        turns = first + jnp.arange(order.shape[0], dtype=jnp.int32)
+        keys = jax.vmap(lambda s: jax.random.fold_in(key, s))(turns)
+
+        def sample(state, inputs):
+            x, label, rates, key, turn = inputs
+            state, (y, inference, training) = learner.learn(state, x, label, rates, key, turn)
+            return state, Record(jnp.argmax(y) == label, inference, training)
+
+        # Gathered and scaled here, once: inside the scan it would be done again for every weight the sample updates.
+        return jax.lax.scan(sample, state, (scale(images[order]), labels[order], rates, keys, turns))
+
+    return jax.jit(jax.vmap(one_chip, in_axes=(0, 0, None, None, None, None, None)), donate_argnums=0)
+
+
+def evaluate(learner: Learner, batch: int) -> Callable:
+    """Compile the evaluation: accuracy(chips, keys [chips], images, labels) -> [chips], in batches of `batch` samples."""
+
+    def correct(state, key, images, labels):
+        return jnp.sum(jnp.argmax(learner.predict(state, scale(images), key), axis=-1) == labels, dtype=jnp.int32)
+
+    count = jax.jit(jax.vmap(correct, in_axes=(0, 0, None, None)))
+
+    def accuracy(chips: Any, keys: Array, images: Array, labels: Array) -> np.ndarray:
+        total = 0
+        for number, start in enumerate(range(0, len(images), batch)):
+            part = slice(start, start + batch)
+            batch_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, number)
+            total = total + np.asarray(count(chips, batch_keys, images[part], labels[part]))
+        return total / len(images)
+
+    return accuracy
+
+
+def schedule(
+    samples: int, rate: float, decay_at: tuple[float, ...] = (0.5, 0.8), factor: tuple[float, ...] = (0.3, 0.3)
+) -> np.ndarray:
+    """Return the learning rate of every sample [samples]: `rate`, times factor_k from the share decay_at_k of the run on."""
+    done = np.arange(samples) / samples
+    rates = np.full(samples, rate)
+    for at, by in zip(decay_at, factor, strict=True):
+        rates = np.where(done >= at, rates * by, rates)
+    return rates

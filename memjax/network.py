@@ -1,0 +1,329 @@
+"""The two-layer edge network as a Flax NNX module: crossbar, spiking hidden layer, crossbar, integrating readout.
+
+A sample x in [0, 1] is presented for T time steps (`encoding`). With w = (g+ - g-) / (g_max - g_min) in [-1, 1]:
+
+    hidden   u_t = sum_i x_ti w1_ij + read noise;    LIF spikes h_tj (`neurons`)
+    readout  leaky integrators o_t = leak o_{t-1} + sum_j h_tj w2_jk + read noise;    y = mean_t o_t
+
+The readout is linear, so y = hbar . w2 with hbar_j = sum_t c_t h_tj, c_t = (1/T) sum_{s >= t} leak^(s - t): one product instead of T,
+and read noise of the same variance. Learning is local, online, batch size 1, both layers in situ; e = softmax(gain y) - target:
+
+    dw2_jk = -eta hbar_j e_k                               delta rule
+    dw1_ij = -eta L_j psi_j xbar_i,  L_j = sum_k w2_jk e_k  three-factor rule; the error comes back through the second array itself
+                                                          ("symmetric") or through a fixed random matrix ("random")
+
+where psi is the mean surrogate derivative and xbar the mean input over the steps. A programmer turns dw into pulses.
+
+`nnx.split(net, Weight, Sampled, Volatile, ...)` gives trained weights (the programmed state of the devices), sampled device
+parameters (what makes a chip that chip) and volatile state (accumulators) as separate pytrees.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx, struct
+from jax import Array
+
+from memjax import crossbar, encoding, neurons, noise, programming, variation
+from memjax._fusion import keep
+from memjax.crossbar import Crossbar
+from memjax.devices.base import Device
+from memjax.energy import Events
+from memjax.plasticity import base as plasticity
+from memjax.plasticity import delta, error_driven, three_factor
+
+ENCODINGS = ("direct", "rate", "latency")
+RULES = ("three_factor", "error_driven")
+FEEDBACK = ("symmetric", "random")
+
+
+class Weight(nnx.Param):
+    """What learning programs: the state of the devices."""
+
+
+class Sampled(nnx.Variable):
+    """What makes a chip that chip: sampled device parameters, faults, switched tiles, and the physical constants around them."""
+
+
+class Volatile(nnx.Variable):
+    """What fades: the accumulators of the programmer."""
+
+
+class Cached(nnx.Variable):
+    """What follows from the others: the arrays' net conductances, kept for speed."""
+
+
+@struct.dataclass
+class Physics:
+    """Physical constants of a network, all traced."""
+
+    neuron: neurons.Params = neurons.Params()
+    surrogate_width: Any = 1.0  # in units of the membrane potential
+    output_gain: Any = 4.0  # slope of the softmax
+    read_noise: Any = None  # sd of a device's conductance at every read, relative to g_max - g_min; None: no draw
+    v_read: Any = 0.1  # V, of a full-scale input
+    v_write: Any = 1.0  # V
+    write_time: Any = 10e-9  # s, width of a pulse
+
+
+class Architecture(NamedTuple):
+    """What fixes the compiled program: sizes, models and rules."""
+
+    device: Device
+    sizes: tuple[int, int, int] = (784, 256, 10)
+    tile: tuple[int, int] = (64, 64)
+    steps: int = 5
+    encoding: str = "direct"
+    reset: str = "subtract"
+    rule: str = "three_factor"
+    feedback: str = "symmetric"
+    programmer: str = "accumulator"
+
+
+class Chip(NamedTuple):
+    """How chips are sampled: the nominal device and its spread, stuck devices, and the first weights' scale (sd = init_gain / sqrt(fan-in))."""
+
+    params: Any
+    spread: dict[str, variation.Spread]
+    c2c: Any = None  # sigma of the cycle-to-cycle noise, relative to the step, where the architecture's device is wrapped with it
+    stuck_on: float = 0.0
+    stuck_off: float = 0.0
+    init_gain: float = 2.5
+
+
+class Activity(NamedTuple):
+    """What one presentation leaves: mean input [..., n_in], filtered hidden spikes hbar and surrogate psi [..., n_hidden], output y, counts."""
+
+    xbar: Array
+    hbar: Array
+    psi: Array
+    y: Array
+    events: Events
+
+
+class Layer(nnx.Module):
+    """A crossbar and its programmer, taken apart into NNX variables by their role."""
+
+    def __init__(self, xbar: Crossbar, programmer: programming.Programmer, settings: Any):
+        self.weight = Weight(xbar.state)
+        self.sampled = Sampled(
+            {"params": xbar.params, "faults": xbar.faults, "active": xbar.active, "programmer": settings}
+        )
+        self.volatile = Volatile(programmer.init(settings, xbar))
+        self.cached = Cached(xbar.net)
+        self.like = nnx.static(
+            xbar.replace(params=None, state=None, faults=None, active=None, net=None, v_read=None, v_write=None)
+        )
+
+    def array(self, physics: Physics) -> Crossbar:
+        """Put the crossbar together again."""
+        sampled = self.sampled.get_value()
+        return self.like.replace(
+            params=sampled["params"],
+            faults=sampled["faults"],
+            active=sampled["active"],
+            state=self.weight.get_value(),
+            net=self.cached.get_value(),
+            v_read=physics.v_read,
+            v_write=physics.v_write,
+        )
+
+    def program(self, programmer: programming.Programmer, dw: Any, physics: Physics, key: Array, turn: Array) -> Events:
+        """Let the programmer act on the devices."""
+        settings = self.sampled.get_value()["programmer"]
+        array = self.array(physics)
+        xbar, state, events = programmer.step(
+            settings, self.volatile.get_value(), dw, array, physics.write_time, key, turn
+        )
+        self.weight.set_value(xbar.state)
+        self.cached.set_value(xbar.net)
+        self.volatile.set_value(state)
+        return events
+
+
+class EdgeNetwork(nnx.Module):
+    """A two-layer spiking network whose weights are memristors and that learns online; see the module's docstring."""
+
+    def __init__(self, arch: Architecture, chip: Chip, physics: Physics, settings: Any, *, key: Array):
+        """Sample one chip. `settings` are the programmer's Params; `key` is the chip's. Raises ValueError for unknown names."""
+        for name, value, accepted in (
+            ("encoding", arch.encoding, ENCODINGS),
+            ("rule", arch.rule, RULES),
+            ("feedback", arch.feedback, FEEDBACK),
+            ("reset", arch.reset, neurons.RESETS),
+        ):
+            if value not in accepted:
+                raise ValueError(f"network: {name} = {value!r}: accepted is one of {', '.join(accepted)}")
+        neurons.check(physics.neuron)
+        self.arch = nnx.static(arch)
+        self.physics = Sampled(physics)
+        programmer = programming.get(arch.programmer)
+        n_in, n_hidden, n_out = arch.sizes
+        self.hidden, self.output = (
+            Layer(_sample(arch, chip, physics, shape, variation.named_key(key, name)), programmer, settings)
+            for name, shape in (("hidden", (n_in, n_hidden)), ("output", (n_hidden, n_out)))
+        )
+        random = noise.normal(variation.named_key(key, "feedback"), (n_hidden, n_out)) * chip.init_gain / n_hidden**0.5
+        self.feedback = Sampled(random if arch.feedback == "random" else None)
+
+    def __call__(self, x: Array, key: Array) -> Array:
+        """Return the output y [..., n_classes] for inputs x [..., n_in] in [0, 1]."""
+        return self.present(x, key).y
+
+    def present(self, x: Array, key: Array) -> Activity:
+        """Present x [..., n_in] for all time steps; counts are those of a single sample (zero for a batch)."""
+        arch, physics = self.arch, self.physics.get_value()
+        first, second = (layer.array(physics) for layer in (self.hidden, self.output))
+        k_encode, k_hidden, k_output = (noise.fold_in(key, name) for name in ("encode", "hidden", "output"))
+        inputs, u = self._drive(first, x, physics, k_encode, k_hidden)
+
+        c = _readout_weights(physics.neuron.leak, arch.steps, u.dtype)
+
+        def time_step(state, current):
+            (spike, v), state = neurons.step(physics.neuron, state, current, reset=arch.reset)
+            return state, (spike, v)
+
+        few = arch.steps <= 16  # unrolled, the steps are one kernel
+        _, (spikes, v) = jax.lax.scan(time_step, neurons.init(u.shape[1:], u.dtype), keep(u) if few else u, unroll=few)
+        psi = plasticity.psi(v - physics.neuron.threshold, physics.surrogate_width)
+        # Sums over time are products: a compiler keeps a product's result, but works a sum out anew for every weight it updates.
+        c, mean = (
+            _readout_weights(physics.neuron.leak, arch.steps, u.dtype),
+            jnp.full(arch.steps, 1 / arch.steps, u.dtype),
+        )
+        hbar, power, psi = (jnp.tensordot(row, x, 1) for row, x in ((c, spikes), (c * c, spikes), (mean, psi)))
+        y = crossbar.read(second, physics.v_read * hbar)
+        if physics.read_noise is not None:
+            # Every spike is read by itself: the noise of the readout has the variance of the weighted sum of the reads' noise.
+            sd = crossbar.noise_sd(second, physics.v_read * jnp.sqrt(power), physics.read_noise)
+            y = y + sd * noise.normal(k_output, y.shape, y.dtype)
+        y = y / _unit(second, physics)
+        events = Events()
+        if x.ndim == 1:
+            delivered = jnp.sum(inputs != 0, axis=0, dtype=jnp.int32) * (arch.steps // inputs.shape[0])
+            events = crossbar.read_events(first, delivered, arch.steps)
+            events = events + crossbar.read_events(second, jnp.sum(spikes, axis=0), arch.steps)
+        return Activity(jnp.mean(inputs, axis=0), hbar, psi, y, events)
+
+    def learn(
+        self, x: Array, label: Array, rates: tuple[Array, Array], key: Array, turn: Array
+    ) -> tuple[Array, Events, Events]:
+        """Present sample number `turn`, x [n_in] of class `label`, and program both arrays; rates are the hidden and the output layer's.
+
+        Returns (y [n_classes] before learning, events of the inference, events of the learning).
+        """
+        arch, physics = self.arch, self.physics.get_value()
+        k_present, k_back, k_hidden, k_output = (
+            noise.fold_in(key, name) for name in ("present", "back", "hidden", "output")
+        )
+        seen = self.present(x, k_present)
+        error = jax.nn.softmax(physics.output_gain * seen.y) - jax.nn.one_hot(label, arch.sizes[2], dtype=x.dtype)
+        programmer = programming.get(arch.programmer)
+        second = self.output.array(physics)
+        pre, post, net = plasticity.Signals(seen.hbar), plasticity.Signals(seen.y), crossbar.net_conductance(second)
+        if arch.rule == "error_driven":
+            dw, _ = error_driven.step(
+                error_driven.Params(rates[1]), (), pre, post, crossbar.weights(second), -error, None
+            )
+            return seen.y, seen.events, self.output.program(programmer, dw, physics, k_output, turn)
+        dw2, _ = delta.step(delta.Params(rates[1]), (), pre, post, net, -error, None)
+        if arch.feedback == "symmetric":
+            v = physics.v_read * error
+            back = crossbar.read_back(second, v, noise=physics.read_noise, key=k_back) / _unit(second, physics)
+            spent = crossbar.read_events(second, v != 0, back=True)
+        else:
+            back, spent = self.feedback.get_value() @ error, Events()
+        dw1 = three_factor.factors(three_factor.Params(eta=rates[0]), seen.xbar, seen.psi, back)
+        spent = spent + self.hidden.program(programmer, dw1, physics, k_hidden, turn)
+        return seen.y, seen.events, spent + self.output.program(programmer, dw2, physics, k_output, turn)
+
+    def cache(self, on: bool = True) -> None:
+        """Keep the arrays' net conductances beside the devices (or drop them): for loops of many reads."""
+        physics = self.physics.get_value()
+        for layer in (self.hidden, self.output):
+            xbar = crossbar.cache(layer.array(physics).replace(net=None)) if on else None
+            layer.cached.set_value(xbar.net if xbar is not None else None)
+
+    def arrays(self) -> tuple[Crossbar, Crossbar]:
+        """Return both crossbars."""
+        physics = self.physics.get_value()
+        return self.hidden.array(physics), self.output.array(physics)
+
+    def _drive(
+        self, first: Crossbar, x: Array, physics: Physics, k_encode: Array, k_read: Array
+    ) -> tuple[Array, Array]:
+        """Return the word lines' inputs [T or 1, ..., n_in] and the hidden currents in weight units [T, ..., n_hidden]."""
+        steps = self.arch.steps
+        if self.arch.encoding == "direct":
+            inputs = x[None]
+        elif self.arch.encoding == "rate":
+            inputs = encoding.rate(x, steps, k_encode)
+        else:
+            inputs = encoding.latency(x, steps)
+        i = crossbar.read(first, physics.v_read * inputs)
+        # A held input is read anew at every step: the same current, fresh noise.
+        i = jnp.broadcast_to(i, (steps, *i.shape[1:]))
+        if physics.read_noise is not None:
+            i = i + crossbar.noise_sd(first, physics.v_read * inputs, physics.read_noise) * noise.normal(
+                k_read, i.shape, i.dtype
+            )
+        return inputs, i / _unit(first, physics)
+
+
+def _sample(arch: Architecture, chip: Chip, physics: Physics, shape: tuple[int, int], key: Array) -> Crossbar:
+    logical = (2, *shape)
+    w = (
+        chip.init_gain
+        / shape[0] ** 0.5
+        * noise.normal(variation.named_key(key, "weights"), shape, jnp.result_type(float))
+    )
+    params = variation.sample_params(chip.params, chip.spread, logical, variation.named_key(key, "d2d"))
+    if chip.c2c is not None:
+        params = arch.device.Params(inner=params, sigma=chip.c2c)
+    return crossbar.create(
+        arch.device,
+        shape,
+        (min(arch.tile[0], shape[0]), min(arch.tile[1], shape[1])),
+        params=params,
+        x=jnp.clip(0.5 + 0.5 * jnp.stack([w, -w]), 0.0, 1.0),
+        faults=variation.sample_stuck(logical, chip.stuck_on, chip.stuck_off, key),
+        v_read=physics.v_read,
+        v_write=physics.v_write,
+    )
+
+
+def _unit(xbar: Crossbar, physics: Physics) -> Array:
+    """Current of weight 1 at a full-scale input [A]."""
+    return physics.v_read * crossbar.conductance_range(xbar)
+
+
+def _readout_weights(leak: Any, steps: int, dtype) -> Array:
+    """c_t = (1/T) sum_{s >= t} leak^(s - t), [T]."""
+    powers = jnp.asarray(leak, dtype) ** jnp.arange(steps, dtype=dtype)
+    return jnp.cumsum(powers)[::-1] / steps
+
+
+def functional(make: Any) -> tuple[Any, Any]:
+    """Turn make(key) -> EdgeNetwork into pure functions of one chip: (Learner, init(key) -> state); vmap and jit them over chips.
+
+    The state is nnx.state of the network, with its arrays' net conductances cached.
+    """
+    from memjax.learning import Learner
+
+    graph = nnx.graphdef(jax.eval_shape(make, jax.random.key(0)))
+
+    def init(key):
+        net = make(key)
+        net.cache()
+        return nnx.state(net)
+
+    def learn(state, x, label, rates, key, turn):
+        net = nnx.merge(graph, state)
+        seen = net.learn(x, label, rates, key, turn)
+        return nnx.state(net), seen
+
+    def predict(state, x, key):
+        return nnx.merge(graph, state)(x, key)
+
+    return Learner(learn, predict), init
