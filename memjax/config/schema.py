@@ -159,10 +159,14 @@ class Learning(Section):
     decay_at: tuple[Share, ...] = Field(default=(0.5, 0.8), description="parts of the run after which the rate falls")
     decay_factor: tuple[Positive, ...] = Field(default=(0.3, 0.3), description="factors by which it falls then")
     fire_at: Positive = Field(default=2.0, description="accumulated change at which a pulse fires, device steps")
-    rows_per_write: AtLeastOne = Field(default=16, description="word lines written a sample")
+    rows_per_write: AtLeastOne | None = Field(
+        default=1, description="word lines of every module that may fire a sample, in rotation; null: all"
+    )
+    max_pulses: AtLeastOne = Field(default=1, description="longest pulse train a sample (stochastic, pulse_train)")
+    sign_threshold: NotNegative = Field(default=0.0, description="weight change above which a pulse fires (sign)")
     accumulator_leak: Share = Field(default=1.0, description="share of the accumulated change left after a sample")
-    init_gain: NotNegative = Field(default=2.5, description="sd of the first array's weights, times sqrt(n_inputs)")
-    output_gain: Positive = Field(default=4.0, description="gain of the softmax over output potentials")
+    init_gain: NotNegative = Field(default=1.5, description="sd of the first array's weights, times sqrt(n_inputs)")
+    output_gain: Positive = Field(default=0.5, description="gain of the softmax over output potentials")
 
     @model_validator(mode="after")
     def _schedule(self) -> "Learning":

@@ -1,0 +1,113 @@
+"""Config -> the pure functions of a network, its sampled chips, and a view of their arrays."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+
+from memjax import crossbar, devices, learning, monte_carlo, network, neurons, programming, variation
+from memjax.config import Config, device_params
+from memjax.crossbar import Crossbar
+
+
+class System(NamedTuple):
+    """What a config describes.
+
+    learner  learning.Learner of one chip
+    init     (key) -> state of one chip; vmap and jit it over `keys`
+    arrays   (state of one chip) -> (hidden Crossbar, output Crossbar)
+    keys     [chips]: chip i's own key, whatever the number of chips
+    """
+
+    learner: learning.Learner
+    init: Callable
+    arrays: Callable
+    keys: Array
+
+
+def build(config: Config) -> System:
+    """Translate a config into a system of `config.chips` chips.
+
+    Raises ConfigError for a device the config describes wrongly, and ValueError for what a part of the network does
+    not accept (a device that no pulse moves, word lines that do not divide a module), before anything is compiled.
+    """
+    device, nominal = devices.get(config.device.name), device_params(config)
+    noisy = config.variation.c2c > 0
+    arch = network.Architecture(
+        device=devices.with_c2c_noise(device) if noisy else device,
+        sizes=(config.array.n_inputs, config.array.n_outputs, config.array.n_classes),
+        tile=config.array.module_size,
+        steps=config.neurons.time_steps,
+        encoding=config.encoding.kind,
+        reset=config.neurons.reset,
+        rule=config.learning.rule,
+        feedback=config.learning.feedback,
+        programmer=config.learning.programmer,
+    )
+    chip = network.Chip(
+        params=nominal,
+        spread={name: variation.Spread(s.sigma, s.distribution) for name, s in config.variation.d2d.items()},
+        c2c=config.variation.c2c if noisy else None,
+        stuck_on=config.variation.stuck_on,
+        stuck_off=config.variation.stuck_off,
+        init_gain=config.learning.init_gain,
+    )
+    physics = network.Physics(
+        neuron=neurons.Params(config.neurons.leak, config.neurons.threshold, config.neurons.refractory),
+        surrogate_width=config.neurons.surrogate_width,
+        output_gain=config.learning.output_gain,
+        read_noise=config.variation.read_noise or None,
+        v_read=config.device.read_voltage,
+        v_write=config.device.write_voltage,
+        write_time=config.device.write_time,
+    )
+    settings = _programmer(config, device, nominal)
+
+    def make(key):
+        return network.EdgeNetwork(arch, chip, physics, settings, key=key)
+
+    learner, init = network.functional(make)
+    keys = monte_carlo.chip_keys(jax.random.key(config.seed), config.chips)
+    jax.eval_shape(init, keys[0])  # raises here what would be raised later, in the middle of a compilation
+    return System(learner, init, _arrays(arch, physics), keys)
+
+
+def _programmer(config: Config, device: devices.Device, nominal: Any) -> Any:
+    chosen, wanted = programming.get(config.learning.programmer), config.learning
+    if chosen.Params is programming.SignParams:
+        return programming.SignParams(threshold=wanted.sign_threshold)
+    write = config.device
+    step = programming.weight_step(device, nominal, write.read_voltage, write.write_voltage, write.write_time)
+    if chosen.Params is programming.AccumulatorParams:
+        return programming.AccumulatorParams(
+            step, fire_at=wanted.fire_at, leak=wanted.accumulator_leak, lines=wanted.rows_per_write
+        )
+    return programming.Params(step, max_pulses=wanted.max_pulses)
+
+
+def _arrays(arch: network.Architecture, physics: network.Physics) -> Callable:
+    """Return the function from a chip's state, the variables of its network by path, to its two crossbars."""
+    n_in, n_hidden, n_out = arch.sizes
+
+    def arrays(state: Any) -> tuple[Crossbar, Crossbar]:
+        made = []
+        for name, shape in (("hidden", (n_in, n_hidden)), ("output", (n_hidden, n_out))):
+            sampled = state[name]["sampled"].get_value()
+            tile = (min(arch.tile[0], shape[0]), min(arch.tile[1], shape[1]))
+            # Sizes and model from an array without content; everything else from the chip.
+            like = jax.eval_shape(lambda shape=shape, tile=tile: crossbar.create(arch.device, shape, tile))
+            made.append(
+                like.replace(
+                    params=sampled["params"],
+                    faults=sampled["faults"],
+                    active=sampled["active"],
+                    state=state[name]["weight"].get_value(),
+                    net=None,
+                    v_read=physics.v_read,
+                    v_write=physics.v_write,
+                )
+            )
+        return made[0], made[1]
+
+    return arrays

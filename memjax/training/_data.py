@@ -1,0 +1,62 @@
+"""The samples of a run: loaded, held out, brought to the array's size, and checked against it."""
+
+import os
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from memjax import datasets, variation
+from memjax.config import Config
+from memjax.errors import ConfigError
+
+
+class Samples(NamedTuple):
+    """Flat images [n, n_inputs] uint8 and labels [n] int32, to train and to evaluate on (`what`: test or held-out)."""
+
+    train_x: np.ndarray
+    train_y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+    what: str
+
+
+def load(config: Config, data_dir: str | os.PathLike | None = None) -> Samples:
+    """Load what `config.data` names; where the array has fewer inputs (196 or 49), images are averaged in blocks.
+
+    Raises DataError as `datasets.load` does, ValueError as `datasets.split` does, and ConfigError for an array that
+    does not fit the images or has fewer outputs than there are classes.
+    """
+    wanted = config.data
+    data = datasets.load(wanted.dataset, data_dir, n_train=wanted.n_train, n_test=wanted.n_test)
+    if wanted.held_out:
+        data = datasets.split(data, wanted.held_out, key=variation.named_key(jax.random.key(config.seed), "held out"))
+    if config.array.n_classes < len(data.classes):
+        raise ConfigError(
+            f"array.n_classes = {config.array.n_classes}: {data.name} has {len(data.classes)} classes, and each "
+            "needs an output"
+        )
+    train_x, test_x = (_fit(images, config.array.n_inputs, data.name) for images in (data.train_x, data.test_x))
+    return Samples(train_x, data.train_y, test_x, data.test_y, "held-out" if wanted.held_out else "test")
+
+
+def _fit(images: np.ndarray, n_inputs: int, name: str) -> np.ndarray:
+    """Flatten images [n, h, w], averaged in blocks of k x k where that gives n_inputs pixels."""
+    n, height, width = images.shape
+    accepted = {height * width // k**2: k for k in range(1, height + 1) if height % k == 0 and width % k == 0}
+    if n_inputs not in accepted:
+        raise ConfigError(
+            f"array.n_inputs = {n_inputs} does not fit {name}, whose images have {height} x {width} pixels: "
+            f"accepted is one of {', '.join(map(str, accepted))} (averaged in blocks)"
+        )
+    k = accepted[n_inputs]
+    if k == 1:
+        return images.reshape(n, -1)
+    blocks = images.reshape(n, height // k, k, width // k, k).mean(axis=(2, 4))
+    return np.rint(blocks).astype(np.uint8).reshape(n, -1)
+
+
+def order(config: Config, n: int, epoch: int) -> np.ndarray:
+    """Return the order of the n samples in an epoch [n] int32: a permutation from the seed, the same for every chip."""
+    key = jax.random.fold_in(variation.named_key(jax.random.key(config.seed), "order"), epoch)
+    return np.asarray(jax.random.permutation(key, n)).astype(np.int32)

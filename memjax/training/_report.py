@@ -1,0 +1,151 @@
+"""What a run leaves: its counts, metrics, results and figures."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from memjax import config as configs
+from memjax import crossbar, energy, plot, results
+from memjax.config import Config
+from memjax.training._build import System
+from memjax.training._data import Samples
+from memjax.training._plan import Plan
+
+WALL_CLOCK = ("seconds", "samples_per_second")  # the metrics that a clock decides; all others are bits of the config
+
+CONVENTION = (
+    "J a sample, mean over all chips and training samples. A MAC is the read of one device by one delivered (non-zero) "
+    "input; a weight is two devices; inactive tiles and zero inputs cost nothing. "
+    "E_min = e_mac N_mac + e_verify N_verify + e_write (N_pulse + N_refresh); "
+    "E_max = E_min + e_read N_read + e_write N_accumulate, with N_read sensed column read-outs and N_accumulate "
+    "increments of the volatile accumulators; memristor prices: MAC 0.1 pJ, read and verify 0.5 pJ, write 5 pJ. "
+    "CMOS: one MAC a weight at 1 pJ and one write a weight update at 100 pJ. "
+    "inference is the forward pass; training is what learning adds to it (feedback, accumulation, pulses). "
+    "Peripherals (drivers, converters, neurons, buses) are in none of them."
+)
+
+# Energy of one event of each class that E_max counts.
+_PRICES = {
+    "mac": energy.MEMRISTOR.mac,
+    "read": energy.MEMRISTOR.read,
+    "pulse": energy.MEMRISTOR.write,
+    "verify": energy.MEMRISTOR.verify,
+    "refresh": energy.MEMRISTOR.write,
+    "accumulate": energy.MEMRISTOR.write,
+}
+
+
+def start(plan: Plan, chips: int) -> dict[str, Any]:
+    """Return the counts of a run that has not begun: what a checkpoint holds beside the chips."""
+    return {
+        "done": 0,
+        "accuracy": np.full((len(plan.evaluate), chips), np.nan),
+        "correct": np.zeros((len(plan.stops) - 1, chips), np.int64),
+        "events": {kind: dict.fromkeys(energy.FIELDS, 0) for kind in ("inference", "training")},
+        "seconds": 0.0,
+        "timed_samples": 0,
+        "timed_seconds": 0.0,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides a run's bits."""
+    return {"python": platform.python_version()} | {name: version(name) for name in ("memjax", "jax", "flax", "numpy")}
+
+
+def header(config: Config) -> str:
+    """Return the first lines of a run's config.yaml."""
+    listed = ", ".join(f"{name} {number}" for name, number in versions().items())
+    return (
+        f"Settings of a run, complete: memjax train reads this file.\n{listed}; seed {config.seed}\n"
+        f"digest {configs.digest(config)}\n"
+    )
+
+
+def metrics(config: Config, counts: dict, plan: Plan, samples: Samples, *, interrupted: bool) -> dict:
+    """Return what metrics.json holds; test_accuracy is null where the chips have not been evaluated yet."""
+    done, chips = counts["done"], config.chips
+    evaluated = [row for stop, row in zip(plan.evaluate, counts["accuracy"], strict=True) if stop <= done]
+    seen = max(1, done * chips)
+    timed = counts["timed_seconds"]
+    return {
+        "test_accuracy": _summary(evaluated[-1]) if evaluated else None,
+        "evaluated_on": f"{len(samples.test_y)} {samples.what} samples of {config.data.dataset}",
+        "energy_per_sample": {
+            kind: {name: joule / seen for name, joule in energy.joules(counts["events"][kind]).items()}
+            for kind in ("inference", "training")
+        }
+        | {"convention": CONVENTION},
+        "events": {kind: dict(counts["events"][kind]) for kind in ("inference", "training")},
+        "learning_curve": {
+            "samples": [stop for stop in plan.evaluate if stop <= done],
+            "accuracy": [[float(x) for x in row] for row in evaluated],
+        },
+        "n_chips": chips,
+        "samples": done,
+        "epochs": done / len(samples.train_y),
+        "interrupted": interrupted,
+        "seed": config.seed,
+        "config_digest": configs.digest(config),
+        "versions": versions(),
+        # Of each chip, all chips side by side, without compilation; with a single chunk there is nothing else to time.
+        "samples_per_second": counts["timed_samples"] / timed if timed else done / counts["seconds"],
+        "seconds": counts["seconds"],
+    }
+
+
+def _summary(accuracy: np.ndarray) -> dict:
+    """Mean, sample standard deviation (0 for one chip) and every value."""
+    spread = float(np.std(accuracy, ddof=1)) if len(accuracy) > 1 else 0.0
+    return {"mean": float(np.mean(accuracy)), "std": spread, "per_chip": [float(x) for x in accuracy]}
+
+
+def write(folder: Path, config: Config, found: dict, counts: dict, plan: Plan, chips: Any, system: System) -> None:
+    """Write results.nc and the figures of a finished run."""
+    conductances = jax.jit(lambda state: tuple(crossbar.conductance(array) for array in system.arrays(state)))
+    every = jax.tree.map(np.asarray, jax.jit(jax.vmap(conductances))(chips))
+    results.write(
+        folder / "results.nc",
+        results.training(
+            accuracy=counts["accuracy"].T,
+            samples=plan.evaluate,
+            online=(counts["correct"] / np.diff(plan.stops)[:, None]).T,
+            chunk_ends=plan.stops[1:],
+            conductances=dict(zip(("hidden", "output"), every, strict=True)),
+            events=counts["events"],
+            attrs={"config": configs.dump(config), "energy_convention": CONVENTION}
+            | {f"{k}_version": v for k, v in versions().items()},
+        ),
+    )
+    first = jax.tree.map(lambda leaf: leaf[0], chips)
+    before = jax.jit(system.init)(system.keys[0])
+    old, new = (jax.tree.map(np.asarray, conductances(state)) for state in (before, first))
+    weights = np.asarray(jax.jit(lambda state: crossbar.weights(system.arrays(state)[0]))(first))
+    side = round(weights.shape[0] ** 0.5)
+    what = f"{config.data.dataset}, {config.device.name} devices"
+    figures = {
+        "learning_curve": plot.learning_curve(plan.evaluate, counts["accuracy"].T, title=what),
+        "conductance_maps_output": plot.conductance_maps(old[1], new[1], title="output array of chip 0"),
+        "conductance_histogram_hidden": plot.conductance_histogram(old[0], new[0], title="hidden array of chip 0"),
+        "conductance_histogram_output": plot.conductance_histogram(old[1], new[1], title="output array of chip 0"),
+        "receptive_fields": plot.receptive_fields(weights, shape=(side, side)),
+        "energy": _energy(found),
+    }
+    for name, figure in figures.items():
+        plot.save(figure, folder / "figures" / f"{name}.png")
+
+
+def _energy(found: dict) -> Any:
+    seen = found["samples"] * found["n_chips"]
+    named = {
+        f"{kind}: {name}": (count / seen, _PRICES[name])
+        for kind in ("inference", "training")
+        for name, count in found["events"][kind].items()
+        if count
+    }
+    counts, prices = ({name: pair[k] for name, pair in named.items()} for k in (0, 1))
+    return plot.energy_breakdown(counts, prices, title=r"$E_\mathrm{max}$ of a training sample")
