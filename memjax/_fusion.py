@@ -1,15 +1,19 @@
 """One trick against a compiler that works the same thing out too often."""
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 
 def keep(x: Array) -> Array:
-    """Return finite x, bit for bit, worked out once and kept.
+    """Return finite x, bit for bit (but -0 becomes 0), worked out once and kept.
 
-    XLA on a CPU fuses an elementwise chain into every consumer, so a few hundred values that meet a matrix are worked out once for every
-    element of the matrix, and a slice that is read after its array was updated makes it copy the whole array. It never fuses the operand
-    of a product, so x is written as a product with the 2 x 2 identity. (`lax.optimization_barrier` is dropped before fusion there.)
+    XLA on a CPU fuses an elementwise chain into every consumer, so a few hundred values that meet a matrix are worked
+    out once for every element of the matrix, and a slice that is read after its array was updated makes it copy the
+    whole array. It never fuses the operand of a product, so x is written as a product with the 2 x 2 identity.
+    (`lax.optimization_barrier` is dropped before fusion there.)
     """
     pairs = jnp.pad(x.reshape(-1), (0, x.size % 2)).reshape(-1, 2)
-    return (pairs @ jnp.eye(2, dtype=x.dtype)).reshape(-1)[: x.size].reshape(x.shape)
+    # The default precision of a product is lower than float32 on accelerators.
+    kept = jnp.matmul(pairs, jnp.eye(2, dtype=x.dtype), precision=jax.lax.Precision.HIGHEST)
+    return kept.reshape(-1)[: x.size].reshape(x.shape)

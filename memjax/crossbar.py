@@ -1,24 +1,28 @@
 """The modular array: devices at every crossing of word lines (rows) and bit lines (columns), cut into tiles.
 
-Leaves of params and state are [P, R, m, C, n] (polarity, tile row, word line, tile column, bit line), followed by the inner axes that a
-device model declares. This order reshapes for free to [P, rows, cols]. A tile is an index, not a class; any size works, padded inside:
-a padded device is never driven, read or counted. What users pass in and get back is in logical [P, rows, cols].
+Leaves of params and state are [P, R, m, C, n] (polarity, tile row, word line, tile column, bit line), followed by the
+inner axes that a device model declares. This order reshapes for free to [P, rows, cols]. A tile is an index, not a
+class; any size works, padded inside: a padded device is never driven, read or counted. What users pass in and get back
+is in logical [P, rows, cols].
 
-An inactive tile contributes no current, reads as zero and gets no pulses; its volatile state still decays, or with `frozen` stays as it
-was (the modular framework's mode, SPEC A3).
+An inactive tile contributes no current, reads as zero and gets no pulses; its volatile state still decays, or with
+`frozen` stays as it was (the modular framework's mode).
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import Array
+from jax.core import Tracer
 
 from memjax import noise as draws
-from memjax.devices.base import Device
+from memjax.devices.base import Device, accept
 from memjax.devices.base import conductance as device_conductance
 from memjax.energy import Events
 
@@ -49,7 +53,10 @@ class Crossbar:
 
 
 class Lines(NamedTuple):
-    """The word lines start .. start + count - 1 of every row of tiles: what all tiles can select at once. start may be traced."""
+    """The word lines start .. start + count - 1 of every row of tiles: what all tiles can select at once.
+
+    start may be traced. A line of the last row of tiles that does not exist takes zeros.
+    """
 
     start: Any
     count: int
@@ -74,9 +81,10 @@ def create(
     polarity   devices a weight: 2 is a differential pair, 1 is single-ended
     params     the device's Params; leaves are scalars or [P, rows, cols, ...] (see `variation.sample_params`)
     x          normalised initial state, a scalar or [P, rows, cols]; None draws it uniformly from `key`
-    faults     int8 [P, rows, cols] (see `variation.sample_stuck`): a stuck device sits at x = 1 or x = 0 and never changes
+    faults     int8 [P, rows, cols] (see `variation.sample_stuck`): a stuck device sits at x = 1 or 0 and never changes
 
-    Raises ValueError for sizes that are not positive, a polarity that is not 1 or 2, leaves of another shape, or x out of [0, 1].
+    Raises ValueError for sizes that are not positive, a polarity that is not 1 or 2, leaves of another shape, or x out
+    of [0, 1].
     """
     rows, cols = shape
     m, n = shape if tile is None else (tile, tile) if isinstance(tile, int) else tile
@@ -112,7 +120,8 @@ def create(
             return leaf
         if jnp.shape(leaf)[:3] != logical:
             raise ValueError(
-                f"crossbar: {name} has shape {jnp.shape(leaf)}: accepted is a scalar or {logical} (polarity, rows, cols)"
+                f"crossbar: {name} has shape {jnp.shape(leaf)}: "
+                f"accepted is a scalar or {logical} (polarity, rows, cols)"
             )
         return _to_tiles(xbar, jnp.asarray(leaf))
 
@@ -123,7 +132,7 @@ def create(
         x = jnp.where(faults > 0, 1.0, jnp.where(faults < 0, 0.0, x))
     full = (polarity, tiles[0], m, tiles[1], n)
     x = jnp.asarray(x) if jnp.ndim(x) else jnp.full(full, x, jnp.result_type(float))
-    return xbar.replace(params=params, state=device.init(params, x), faults=faults)
+    return replace(xbar, params=params, state=device.init(params, x), faults=faults)
 
 
 def conductance(xbar: Crossbar) -> Array:
@@ -139,38 +148,37 @@ def net_conductance(xbar: Crossbar) -> Array:
 
 def conductance_range(xbar: Crossbar) -> Array:
     """Return the mean range g(x = 1) - g(x = 0) of the array's devices [] [S]."""
-    on, off = (
-        device_conductance(xbar.device, xbar.params, xbar.device.init(xbar.params, end), xbar.v_read)
-        for end in (1.0, 0.0)
-    )
-    return jnp.mean(on - off)
+    return _mean(xbar, _end(xbar, 1.0) - _end(xbar, 0.0))
 
 
 def weights(xbar: Crossbar, w_max: Any = 1.0) -> Array:
-    """Return the weights w = w_max (g+ - g-) / (g_max - g_min) [rows, cols]; single-ended: w_max (g - g_min) / (g_max - g_min)."""
+    """Return the weights w = w_max (g+ - g-) / (g_max - g_min) [rows, cols].
+
+    Single-ended: w_max (g - g_min) / (g_max - g_min). g_min and g_max are means over the array's devices.
+    """
     net, span = net_conductance(xbar), conductance_range(xbar)
     if xbar.polarity == 1:
-        low = device_conductance(xbar.device, xbar.params, xbar.device.init(xbar.params, 0.0), xbar.v_read)
-        net = net - jnp.mean(low)
+        net = net - _mean(xbar, _end(xbar, 0.0))
     return w_max * net / span
 
 
 def cache(xbar: Crossbar) -> Crossbar:
     """Keep the net conductance [rows, cols] beside the devices, for loops that read often and write few rows."""
-    return xbar.replace(net=_net_lines(xbar))
+    return replace(xbar, net=_net_lines(xbar))
 
 
 def uncache(xbar: Crossbar) -> Crossbar:
     """Drop the cached net conductance."""
-    return xbar.replace(net=None)
+    return replace(xbar, net=None)
 
 
 def read(xbar: Crossbar, v: Array, *, noise: Any = None, key: Array | None = None) -> Array:
-    """Read the columns: i_j = sum_i v_i (g+_ij - g-_ij), v [..., rows] [V] -> i [..., cols] [A], linear at the read voltage.
+    """Read the columns: i_j = sum_i v_i (g+_ij - g-_ij), v [..., rows] [V] -> i [..., cols] [A].
 
-    noise is the standard deviation of white read noise on every device's conductance, relative to the mean range g_max - g_min and
-    drawn anew at every read (not D2D, not C2C). It is drawn once a column with the exact variance of the devices' sum,
-    (noise range)^2 P sum_i v_i^2 over active tiles. Raises ValueError for v of another length, or noise without a key.
+    Linear, with the conductances at the read voltage. noise is the standard deviation of white read noise on every
+    device's conductance, relative to the mean range g_max - g_min and drawn anew at every read (not D2D, not C2C). It
+    is drawn once a column with the exact variance of the devices' sum, (noise range)^2 P sum_i v_i^2 over active tiles.
+    Raises ValueError for v of another length, or noise without a key.
     """
     if v.shape[-1] != xbar.shape[0]:
         raise ValueError(
@@ -182,7 +190,10 @@ def read(xbar: Crossbar, v: Array, *, noise: Any = None, key: Array | None = Non
 
 
 def read_back(xbar: Crossbar, v: Array, *, noise: Any = None, key: Array | None = None) -> Array:
-    """Read the array from its bit lines: i_i = sum_j v_j (g+_ij - g-_ij), v [..., cols] [V] -> i [..., rows] [A]; noise as in `read`."""
+    """Read the array from its bit lines: i_i = sum_j v_j (g+_ij - g-_ij), v [..., cols] [V] -> i [..., rows] [A].
+
+    Noise and errors are those of `read`.
+    """
     if v.shape[-1] != xbar.shape[1]:
         raise ValueError(
             f"crossbar: read_back with v of shape {v.shape}: the last axis must have {xbar.shape[1]} bit lines"
@@ -193,7 +204,7 @@ def read_back(xbar: Crossbar, v: Array, *, noise: Any = None, key: Array | None 
 
 
 def noise_sd(xbar: Crossbar, v: Array, sigma: Any, *, back: bool = False) -> Array:
-    """Return the standard deviation of the read noise of every column for v [..., rows] (`back`: of every row, v [..., cols]) [A]."""
+    """Return the sd of every column's read noise for v [..., rows] (`back`: of every row's for v [..., cols]) [A]."""
     active, (m, n), lines = (
         (xbar.active.T, xbar.tile[::-1], xbar.shape[0]) if back else (xbar.active, xbar.tile, xbar.shape[1])
     )
@@ -203,9 +214,10 @@ def noise_sd(xbar: Crossbar, v: Array, sigma: Any, *, back: bool = False) -> Arr
 
 
 def read_events(xbar: Crossbar, delivered: Array, vectors: int = 1, *, back: bool = False) -> Events:
-    """Count reads: delivered [rows] (or, `back`, [cols]) says how many non-zero inputs each line got over `vectors` input vectors.
+    """Count reads: delivered [rows] (`back`: [cols]) non-zero inputs of each line over `vectors` input vectors.
 
-    Every device of an active tile that such an input reaches is a MAC; every column of an active tile is sensed once a vector.
+    Every device of an active tile that such an input reaches is a MAC; every column of an active tile is sensed once a
+    vector.
     """
     active, tile, lines = xbar.active.astype(jnp.int32), xbar.tile, xbar.shape[1]
     if back:
@@ -226,16 +238,20 @@ def write(
     key: Array | None,
     *,
     rows: Array | Lines | None = None,
-    max_pulses: int | None = 1,
+    max_pulses: int | None = None,
     frozen: bool = False,
 ) -> tuple[Crossbar, Events]:
     """Apply signed pulse counts at the write voltage; returns (array, events).
 
-    pulses      [P, rows, cols]: > 0 potentiates, < 0 depresses, 0 leaves the device to relax; a fraction is a pulse of that amplitude.
-                With `rows` (int [k], distinct, or `Lines`: k = R count): [P, k, cols], for these word lines only; the others relax
-    dt          width of one pulse [s]
-    max_pulses  the largest |count|, known beforehand (1: one compiled step, no loop); None: as many as the largest count asks for
+    pulses      [P, rows, cols]: > 0 potentiates, < 0 depresses, 0 leaves the device to relax; a fraction is a pulse of
+                that amplitude. With `rows` (int [k], distinct, or `Lines`: k = R count): [P, k, cols], for these word
+                lines only; the others relax
+    dt          width of one pulse [s]; a train takes dt times the longest train
+    max_pulses  the longest train, a Python integer; a count above it is cut. 1: one step, no loop. None: what the
+                largest count asks for, in a loop of traced length (which reverse-mode autodiff refuses)
     frozen      an inactive tile stays as it was, instead of relaxing
+
+    Raises ValueError for pulses of another shape, or (where they are concrete) word lines that do not exist.
     """
     (tile_rows, tile_cols), (m, n) = xbar.active.shape, xbar.tile
     k = xbar.shape[0] if rows is None else tile_rows * rows.count if isinstance(rows, Lines) else rows.shape[0]
@@ -244,11 +260,15 @@ def write(
         raise ValueError(
             f"crossbar: pulses have shape {pulses.shape}: accepted is {accepted} (polarity, word lines, bit lines)"
         )
+    if rows is not None and not isinstance(rows, Lines):
+        _require_index("rows", rows, xbar.shape[0])
     selected = Lines(0, m) if rows is None else rows
     params, before, faults = (_take(xbar, tree, selected) for tree in (xbar.params, xbar.state, xbar.faults))
     active = _active(xbar, selected)
     pulses = _pad(_pad(pulses, 1, active.shape[1]), 2, tile_cols * n)
     pulses = jnp.where(active, pulses, jnp.zeros_like(pulses))
+    if max_pulses is not None:
+        pulses = jnp.clip(pulses, -max_pulses, max_pulses)
 
     def pulse(i, state):
         part, own = pulses, key
@@ -264,14 +284,17 @@ def write(
         return new
 
     if max_pulses == 1:
-        after = pulse(None, before)
+        most, after = 1, pulse(None, before)
     else:
-        most = jnp.ceil(jnp.max(jnp.abs(pulses))).astype(jnp.int32) if max_pulses is None else max_pulses
-        after = jax.lax.fori_loop(0, most, pulse, before)
+        most, count = max_pulses, max_pulses
+        if most is None:
+            most = jnp.maximum(jnp.ceil(jnp.max(jnp.abs(pulses))), 1.0)
+            count = most.astype(jnp.int32)
+        after = jax.lax.fori_loop(0, count, pulse, before)
     events = Events(pulse=jnp.sum(jnp.ceil(jnp.abs(pulses)), dtype=jnp.int32))
     if rows is None:
         return _changed(xbar, jax.tree.map(lambda leaf, new: new.reshape(leaf.shape), xbar.state, after)), events
-    rest = xbar if xbar.device.relax is None else relax(xbar, dt, frozen=frozen)
+    rest = xbar if xbar.device.relax is None else relax(xbar, most * dt, frozen=frozen)
     return _put(rest, after, params, rows), events
 
 
@@ -285,8 +308,8 @@ def relax(xbar: Crossbar, dt: Any, *, frozen: bool = False) -> Crossbar:
 def spike(xbar: Crossbar, step: Callable, pre: Array, post: Array, dt: Any, *, frozen: bool = False) -> Crossbar:
     """Let the two spike lines of every device act on it: state <- step(params, state, pre_i, post_j, dt).
 
-    step is a device's own spike table, as `devices.volatile.spike_step` (SPEC A1, A3); pre [rows] and post [cols] hold 0 and 1.
-    Spikes do not reach an inactive tile.
+    step is a device's own spike table, as `devices.volatile.spike_step`; pre [rows] and post [cols] hold 0 and 1.
+    Spikes do not reach an inactive tile. Raises ValueError for spikes of another shape.
     """
     (rows, cols), (m, n), (r, c) = xbar.shape, xbar.tile, xbar.active.shape
     if pre.shape != (rows,) or post.shape != (cols,):
@@ -300,14 +323,25 @@ def spike(xbar: Crossbar, step: Callable, pre: Array, post: Array, dt: Any, *, f
 
 
 def set_active(xbar: Crossbar, tile_row: Any, tile_col: Any, on: Any) -> Crossbar:
-    """Switch the tile (tile_row, tile_col) on or off."""
-    return _changed(xbar.replace(active=xbar.active.at[tile_row, tile_col].set(on)), xbar.state)
+    """Switch the tile (tile_row, tile_col) on or off, or the tiles that arrays of indices or slices name.
+
+    Raises ValueError for a tile that does not exist, where the index is concrete.
+    """
+    for name, index, size in zip(("tile_row", "tile_col"), (tile_row, tile_col), xbar.active.shape, strict=True):
+        if not isinstance(index, slice):
+            _require_index(name, index, size)
+    return _changed(replace(xbar, active=xbar.active.at[tile_row, tile_col].set(on)), xbar.state)
+
+
+def _require_index(name: str, index: Any, size: int) -> None:
+    if not isinstance(index, Tracer):
+        accept(f"crossbar: {name}", index, (np.asarray(index) >= 0) & (np.asarray(index) < size), f"0 to {size - 1}")
 
 
 def _evolve(xbar: Crossbar, step: Callable, frozen: bool) -> Crossbar:
     new = step(xbar.params, xbar.state)
-    if xbar.faults is not None:
-        new = jax.tree.map(lambda a, b: jnp.where(_like(xbar.faults, a) != 0, b, a), new, xbar.state)
+    if (faults := xbar.faults) is not None:
+        new = jax.tree.map(lambda a, b: jnp.where(_like(faults, a) != 0, b, a), new, xbar.state)
     if frozen:
         on = xbar.active[None, :, None, :, None]
         new = jax.tree.map(lambda a, b: jnp.where(_like(on, a), a, b), new, xbar.state)
@@ -315,8 +349,18 @@ def _evolve(xbar: Crossbar, step: Callable, frozen: bool) -> Crossbar:
 
 
 def _changed(xbar: Crossbar, state: Any) -> Crossbar:
-    stale = xbar.replace(state=state, net=None)
+    stale = replace(xbar, state=state, net=None)
     return stale if xbar.net is None else cache(stale)
+
+
+def _end(xbar: Crossbar, x: float) -> Array:
+    """Conductance at the end x of the range, [] or [P, R, m, C, n]."""
+    return device_conductance(xbar.device, xbar.params, xbar.device.init(xbar.params, x), xbar.v_read)
+
+
+def _mean(xbar: Crossbar, g: Array) -> Array:
+    """Mean over the devices that exist: with the padded ones it would depend on the tile."""
+    return jnp.mean(_to_logical(xbar, g) if g.ndim else g)
 
 
 def _tiled_conductance(xbar: Crossbar) -> Array:
@@ -342,7 +386,7 @@ def _drawn(sd: Array, key: Array | None) -> Array:
     return sd * draws.normal(key, sd.shape, sd.dtype)
 
 
-def _by_tile(v: Array, tiles: tuple[int, int]) -> Array:
+def _by_tile(v: Array, tiles: tuple[int, ...]) -> Array:
     """[..., rows] -> [..., R, m], padded with zeros."""
     return _pad(v, v.ndim - 1, tiles[0] * tiles[1]).reshape(*v.shape[:-1], *tiles)
 
@@ -358,7 +402,7 @@ def _pad(x: Array, axis: int, size: int) -> Array:
 
 
 def _to_tiles(xbar: Crossbar, x: Array) -> Array:
-    """[P, rows, cols, ...] -> [P, R, m, C, n, ...]; a padded device repeats the last one, so that its params are valid."""
+    """[P, rows, cols, ...] -> [P, R, m, C, n, ...]; a padded device repeats the last one: its params are valid."""
     (m, n), (r, c) = xbar.tile, xbar.active.shape
     widths = [(0, 0), (0, r * m - x.shape[1]), (0, c * n - x.shape[2])] + [(0, 0)] * (x.ndim - 3)
     padded = jnp.pad(x, widths, mode="edge") if any(map(any, widths)) else x
@@ -384,7 +428,10 @@ def _active(xbar: Crossbar, rows: Array | Lines) -> Array:
 
 
 def _take(xbar: Crossbar, tree: Any, rows: Array | Lines) -> Any:
-    """Select word lines of every leaf: [P, k, C n, ...], with k = R count for Lines. A compiler vectorises over long last axes."""
+    """Select word lines of every leaf: [P, k, C n, ...], with k = R count for Lines.
+
+    A compiler vectorises over long last axes.
+    """
 
     def take(leaf):
         if jnp.ndim(leaf) == 0:
@@ -416,7 +463,7 @@ def _put(xbar: Crossbar, part: Any, params: Any, rows: Array | Lines) -> Crossba
         return leaf.at[:, rows // m, rows % m].set(new, unique_indices=True)
 
     state = jax.tree.map(put, xbar.state, part)
-    xbar = xbar.replace(state=state)
+    xbar = replace(xbar, state=state)
     if xbar.net is None:
         return xbar
     # Read back from the array: used directly, `part` would be worked out a second time, noise and all.
@@ -424,5 +471,5 @@ def _put(xbar: Crossbar, part: Any, params: Any, rows: Array | Lines) -> Crossba
     net = _net(jnp.where(_active(xbar, rows), g, jnp.zeros_like(g)))[:, : xbar.shape[1]]
     if isinstance(rows, Lines):
         net = jax.lax.dynamic_update_slice_in_dim(xbar.net, net.reshape(r, rows.count, -1), rows.start, axis=1)
-        return xbar.replace(net=net)
-    return xbar.replace(net=xbar.net.at[rows // m, rows % m].set(net, unique_indices=True))
+        return replace(xbar, net=net)
+    return replace(xbar, net=xbar.net.at[rows // m, rows % m].set(net, unique_indices=True))

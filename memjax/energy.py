@@ -1,20 +1,23 @@
 """The event ledger of an array and its price list.
 
-An event is something the array does that costs energy. Counts are small integers per step on the device; `total` sums them on the host
-in Python integers, since an epoch has more MACs than int32 or float32 can count.
+An event is something the array does that costs energy. Counts are small integers per step on the device; `total` sums
+them on the host in Python integers, since an epoch has more MACs than int32 or float32 can count.
 
-Convention: a MAC is the read of one device by one delivered (non-zero) input; a weight made of two devices costs two, an inactive tile
-and a zero input cost none. A read is one sensed column read-out (columns x polarities x input vectors). Then
+Convention: a MAC is the read of one device by one delivered (non-zero) input; a weight made of two devices costs two,
+an inactive tile and a zero input cost none. A read is one sensed column read-out (columns x polarities x input
+vectors). Then
 
     E_min = e_mac N_mac + e_verify N_verify + e_write (N_pulse + N_refresh)
     E_max = E_min + e_read N_read + e_write N_accumulate
-    CMOS  = e_mac N_mac / devices_per_weight + e_write N_update          (CMOS prices: one MAC a weight, one write a weight update)
+    CMOS  = e_mac N_mac / devices_per_weight + e_write N_update
 
-where N_accumulate counts the increments of the volatile accumulators beside the devices, and N_update is N_accumulate where a programmer
-accumulates, else N_pulse / devices_per_weight. Peripherals (drivers, converters, neurons, buses) are in none of them.
+with CMOS prices in the last line: one MAC a weight, one write a weight update. N_accumulate counts the increments of
+the volatile accumulators beside the devices, and N_update is N_accumulate where a programmer accumulates, else
+N_pulse / devices_per_weight. Peripherals (drivers, converters, neurons, buses) are in none of them.
 """
 
-from typing import NamedTuple
+import dataclasses
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -34,13 +37,10 @@ class Events:
     accumulate: Array | int = 0  # increments of a volatile accumulator
 
     def __add__(self, other: "Events") -> "Events":
-        return Events(*(a + b for a, b in zip(self.leaves(), other.leaves(), strict=True)))
-
-    def leaves(self) -> tuple:
-        return self.mac, self.read, self.pulse, self.verify, self.refresh, self.accumulate
+        return Events(**{name: getattr(self, name) + getattr(other, name) for name in FIELDS})
 
 
-FIELDS = ("mac", "read", "pulse", "verify", "refresh", "accumulate")
+FIELDS = tuple(field.name for field in dataclasses.fields(Events))
 
 
 class PriceList(NamedTuple):
@@ -57,7 +57,7 @@ class PriceList(NamedTuple):
         return self.read
 
 
-# The table of the framework (SPEC A6): statements of a design note, not measurements.
+# The modular framework's table: statements of a design note, not measurements.
 MEMRISTOR = PriceList(mac=0.1e-12, read=0.5e-12, write=5e-12)
 CMOS = PriceList(mac=1e-12, read=10e-12, write=100e-12)
 
@@ -67,11 +67,9 @@ def count(x: Array) -> Array:
     return jnp.sum(x != 0, dtype=jnp.int32)
 
 
-def total(events: Events, axis=None) -> dict[str, int] | dict[str, np.ndarray]:
+def total(events: Events, axis: int | tuple[int, ...] | None = None) -> dict[str, Any]:
     """Sum counts on the host: Python integers over everything, or int64 arrays over the given axis."""
-    sums = {
-        name: np.sum(np.asarray(leaf, np.int64), axis=axis) for name, leaf in zip(FIELDS, events.leaves(), strict=True)
-    }
+    sums = {name: np.sum(np.asarray(getattr(events, name), np.int64), axis=axis) for name in FIELDS}
     return {name: int(value) for name, value in sums.items()} if axis is None else sums
 
 

@@ -1,4 +1,4 @@
-"""Online in-situ learning: batch size 1, one compiled scan over a chunk of samples, chips vmapped; evaluation in batches.
+"""Online in-situ learning: batch size 1, one compiled scan over a chunk of samples, chips vmapped.
 
 The loop knows nothing of networks: a learner is two pure functions over one chip's state,
 
@@ -25,7 +25,7 @@ class Learner(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a chunk leaves, with leaves [chips, samples]: correct before learning, events of inference and of learning."""
+    """What a chunk leaves, [chips, samples]: correct before learning, events of inference and of learning."""
 
     correct: Array
     inference: Events
@@ -40,8 +40,9 @@ def scale(images: Array) -> Array:
 def online(learner: Learner) -> Callable:
     """Compile the online loop: step(chips, keys [chips], images, labels, order [S], rates, first) -> (chips, Record).
 
-    Learns samples images[order] one by one on every chip at once. rates is a pytree of learning rates [S]; sample s of the whole run has
-    the key fold_in(chip key, first + s), so how the run is cut into chunks changes nothing. The chips' state is donated.
+    Learns samples images[order] one by one on every chip at once. rates is a pytree of learning rates [S]; sample s of
+    the whole run has the key fold_in(chip key, first + s), so how the run is cut into chunks changes nothing. The
+    chips' state is donated.
     """
 
     def one_chip(state, key, images, labels, order, rates, first):
@@ -60,7 +61,10 @@ def online(learner: Learner) -> Callable:
 
 
 def evaluate(learner: Learner, batch: int) -> Callable:
-    """Compile the evaluation: accuracy(chips, keys [chips], images, labels) -> [chips], in batches of `batch` samples."""
+    """Compile the evaluation: accuracy(chips, keys [chips], images, labels) -> [chips], in batches of `batch` samples.
+
+    Batch number b of a chip has the key fold_in(chip key, b).
+    """
 
     def correct(state, key, images, labels):
         return jnp.sum(jnp.argmax(learner.predict(state, scale(images), key), axis=-1) == labels, dtype=jnp.int32)
@@ -68,7 +72,7 @@ def evaluate(learner: Learner, batch: int) -> Callable:
     count = jax.jit(jax.vmap(correct, in_axes=(0, 0, None, None)))
 
     def accuracy(chips: Any, keys: Array, images: Array, labels: Array) -> np.ndarray:
-        total = 0
+        total = np.zeros(len(keys), np.int64)
         for number, start in enumerate(range(0, len(images), batch)):
             part = slice(start, start + batch)
             batch_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, number)
@@ -81,7 +85,7 @@ def evaluate(learner: Learner, batch: int) -> Callable:
 def schedule(
     samples: int, rate: float, decay_at: tuple[float, ...] = (0.5, 0.8), factor: tuple[float, ...] = (0.3, 0.3)
 ) -> np.ndarray:
-    """Return the learning rate of every sample [samples]: `rate`, times factor_k from the share decay_at_k of the run on."""
+    """Return every sample's learning rate [samples]: `rate`, times factor_k from the share decay_at_k of the run on."""
     done = np.arange(samples) / samples
     rates = np.full(samples, rate)
     for at, by in zip(decay_at, factor, strict=True):

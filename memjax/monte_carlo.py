@@ -16,8 +16,8 @@ def chip_keys(key: Array, n: int, first: int = 0) -> Array:
 def run(chip: Callable, n: int, key: Array, *, args: tuple = (), batch_size: int | None = None) -> Any:
     """Evaluate chip(key, *args) -> pytree for n sampled chips; returns the pytree with leaves [n, ...].
 
-    args are shared by all chips. batch_size chips run at once (None: all), in one compiled program whatever n, so memory stays flat in n;
-    the draws of a chip do not depend on it. Raises ValueError for n or batch_size below 1.
+    args are shared by all chips. batch_size chips run at once (None: all), in one compiled program whatever n, so
+    memory stays flat in n; the draws of a chip do not depend on it. Raises ValueError for n or batch_size below 1.
     """
     if n < 1:
         raise ValueError(f"monte_carlo: n = {n} chips: accepted is at least 1")
@@ -28,6 +28,5 @@ def run(chip: Callable, n: int, key: Array, *, args: tuple = (), batch_size: int
     parts = []
     for start in range(0, n, size):
         # The last batch is filled up with further chips that are then dropped: another length would compile again.
-        part = batch(chip_keys(key, size, start), *args)
-        parts.append(jax.tree.map(lambda leaf, keep=min(size, n - start): leaf[:keep], part))
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts) if len(parts) > 1 else parts[0]
+        parts.append(batch(chip_keys(key, size, start), *args))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:n], *parts) if len(parts) > 1 else parts[0]

@@ -5,19 +5,23 @@ A sample x in [0, 1] is presented for T time steps (`encoding`). With w = (g+ - 
     hidden   u_t = sum_i x_ti w1_ij + read noise;    LIF spikes h_tj (`neurons`)
     readout  leaky integrators o_t = leak o_{t-1} + sum_j h_tj w2_jk + read noise;    y = mean_t o_t
 
-The readout is linear, so y = hbar . w2 with hbar_j = sum_t c_t h_tj, c_t = (1/T) sum_{s >= t} leak^(s - t): one product instead of T,
-and read noise of the same variance. Learning is local, online, batch size 1, both layers in situ; e = softmax(gain y) - target:
+The readout is linear, so y = hbar . w2 with hbar_j = sum_t c_t h_tj, c_t = (1/T) sum_{s >= t} leak^(s - t): one product
+instead of T, and read noise of the same variance. Learning is local, online, batch size 1, both layers in situ, with
+the error e = softmax(gain y) - target:
 
-    dw2_jk = -eta hbar_j e_k                               delta rule
-    dw1_ij = -eta L_j psi_j xbar_i,  L_j = sum_k w2_jk e_k  three-factor rule; the error comes back through the second array itself
-                                                          ("symmetric") or through a fixed random matrix ("random")
+    dw2_jk = -eta hbar_j e_k                                   delta rule
+    dw1_ij = -eta L_j psi_j xbar_i,  L_j = sum_k w2_jk e_k     three-factor rule
 
-where psi is the mean surrogate derivative and xbar the mean input over the steps. A programmer turns dw into pulses.
+where psi is the mean surrogate derivative and xbar the mean input over the steps. The error comes back through the
+second array itself (feedback "symmetric": L as above) or a fixed random matrix ("random"). A programmer turns dw into
+pulses. The rule "error_driven" is the modular framework's: it changes the second array alone.
 
-`nnx.split(net, Weight, Sampled, Volatile, ...)` gives trained weights (the programmed state of the devices), sampled device
-parameters (what makes a chip that chip) and volatile state (accumulators) as separate pytrees.
+`nnx.split(net, Weight, Sampled, Volatile, ...)` gives trained weights (the programmed state of the devices), sampled
+device parameters (what makes a chip that chip) and volatile state (accumulators) as separate pytrees.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -43,7 +47,7 @@ class Weight(nnx.Param):
 
 
 class Sampled(nnx.Variable):
-    """What makes a chip that chip: sampled device parameters, faults, switched tiles, and the physical constants around them."""
+    """What makes a chip that chip: sampled device parameters, faults, switched tiles, and physical constants."""
 
 
 class Volatile(nnx.Variable):
@@ -60,7 +64,7 @@ class Physics:
 
     neuron: neurons.Params = neurons.Params()
     surrogate_width: Any = 1.0  # in units of the membrane potential
-    output_gain: Any = 4.0  # slope of the softmax
+    output_gain: Any = 0.5  # slope of the softmax
     read_noise: Any = None  # sd of a device's conductance at every read, relative to g_max - g_min; None: no draw
     v_read: Any = 0.1  # V, of a full-scale input
     v_write: Any = 1.0  # V
@@ -82,23 +86,27 @@ class Architecture(NamedTuple):
 
 
 class Chip(NamedTuple):
-    """How chips are sampled: the nominal device and its spread, stuck devices, and the first weights' scale (sd = init_gain / sqrt(fan-in))."""
+    """How chips are sampled: nominal device, spread, stuck devices, and the scale of the first weights.
+
+    The first weights are normal with sd init_gain / sqrt(fan-in). c2c is the sigma of the cycle-to-cycle noise,
+    relative to the step: give it where, and only where, the architecture's device is `with_c2c_noise`.
+    """
 
     params: Any
-    spread: dict[str, variation.Spread]
-    c2c: Any = None  # sigma of the cycle-to-cycle noise, relative to the step, where the architecture's device is wrapped with it
+    spread: Mapping[str, variation.Spread | float]
+    c2c: Any = None
     stuck_on: float = 0.0
     stuck_off: float = 0.0
-    init_gain: float = 2.5
+    init_gain: float = 1.5
 
 
 class Activity(NamedTuple):
-    """What one presentation leaves: mean input [..., n_in], filtered hidden spikes hbar and surrogate psi [..., n_hidden], output y, counts."""
+    """What one presentation leaves, means over its time steps."""
 
-    xbar: Array
-    hbar: Array
-    psi: Array
-    y: Array
+    xbar: Array  # input [..., n_in]
+    hbar: Array  # hidden spikes, filtered by the readout [..., n_hidden]
+    psi: Array  # surrogate derivative [..., n_hidden]
+    y: Array  # output [..., n_classes]
     events: Events
 
 
@@ -113,13 +121,14 @@ class Layer(nnx.Module):
         self.volatile = Volatile(programmer.init(settings, xbar))
         self.cached = Cached(xbar.net)
         self.like = nnx.static(
-            xbar.replace(params=None, state=None, faults=None, active=None, net=None, v_read=None, v_write=None)
+            replace(xbar, params=None, state=None, faults=None, active=None, net=None, v_read=None, v_write=None)
         )
 
     def array(self, physics: Physics) -> Crossbar:
         """Put the crossbar together again."""
         sampled = self.sampled.get_value()
-        return self.like.replace(
+        return replace(
+            self.like,
             params=sampled["params"],
             faults=sampled["faults"],
             active=sampled["active"],
@@ -146,7 +155,10 @@ class EdgeNetwork(nnx.Module):
     """A two-layer spiking network whose weights are memristors and that learns online; see the module's docstring."""
 
     def __init__(self, arch: Architecture, chip: Chip, physics: Physics, settings: Any, *, key: Array):
-        """Sample one chip. `settings` are the programmer's Params; `key` is the chip's. Raises ValueError for unknown names."""
+        """Sample one chip: `settings` are the programmer's Params, `key` is the chip's.
+
+        Raises ValueError for unknown names, sizes or steps that are not positive, or another programmer's Params.
+        """
         for name, value, accepted in (
             ("encoding", arch.encoding, ENCODINGS),
             ("rule", arch.rule, RULES),
@@ -155,16 +167,24 @@ class EdgeNetwork(nnx.Module):
         ):
             if value not in accepted:
                 raise ValueError(f"network: {name} = {value!r}: accepted is one of {', '.join(accepted)}")
+        if min(*arch.sizes, arch.steps) < 1:
+            raise ValueError(f"network: sizes = {arch.sizes}, steps = {arch.steps}: accepted is at least 1 of each")
         neurons.check(physics.neuron)
         self.arch = nnx.static(arch)
         self.physics = Sampled(physics)
         programmer = programming.get(arch.programmer)
+        if not isinstance(settings, programmer.Params):
+            raise ValueError(
+                f"network: the settings are {type(settings).__name__}: "
+                f"accepted is {programmer.Params.__name__}, of programmer {programmer.name!r}"
+            )
         n_in, n_hidden, n_out = arch.sizes
         self.hidden, self.output = (
             Layer(_sample(arch, chip, physics, shape, variation.named_key(key, name)), programmer, settings)
             for name, shape in (("hidden", (n_in, n_hidden)), ("output", (n_hidden, n_out)))
         )
-        random = noise.normal(variation.named_key(key, "feedback"), (n_hidden, n_out)) * chip.init_gain / n_hidden**0.5
+        random = noise.normal(variation.named_key(key, "feedback"), (n_hidden, n_out), jnp.result_type(float))
+        random = random * chip.init_gain / n_hidden**0.5
         self.feedback = Sampled(random if arch.feedback == "random" else None)
 
     def __call__(self, x: Array, key: Array) -> Array:
@@ -178,24 +198,21 @@ class EdgeNetwork(nnx.Module):
         k_encode, k_hidden, k_output = (noise.fold_in(key, name) for name in ("encode", "hidden", "output"))
         inputs, u = self._drive(first, x, physics, k_encode, k_hidden)
 
-        c = _readout_weights(physics.neuron.leak, arch.steps, u.dtype)
-
         def time_step(state, current):
             (spike, v), state = neurons.step(physics.neuron, state, current, reset=arch.reset)
             return state, (spike, v)
 
         few = arch.steps <= 16  # unrolled, the steps are one kernel
         _, (spikes, v) = jax.lax.scan(time_step, neurons.init(u.shape[1:], u.dtype), keep(u) if few else u, unroll=few)
-        psi = plasticity.psi(v - physics.neuron.threshold, physics.surrogate_width)
-        # Sums over time are products: a compiler keeps a product's result, but works a sum out anew for every weight it updates.
-        c, mean = (
-            _readout_weights(physics.neuron.leak, arch.steps, u.dtype),
-            jnp.full(arch.steps, 1 / arch.steps, u.dtype),
-        )
+        psi = neurons.psi(v - physics.neuron.threshold, physics.surrogate_width)
+        # Sums over time are products: a compiler keeps a product's result, but works a sum out anew for every weight
+        # that it updates.
+        c = _readout_weights(physics.neuron.leak, arch.steps, u.dtype)
+        mean = jnp.full(arch.steps, 1 / arch.steps, u.dtype)
         hbar, power, psi = (jnp.tensordot(row, x, 1) for row, x in ((c, spikes), (c * c, spikes), (mean, psi)))
         y = crossbar.read(second, physics.v_read * hbar)
         if physics.read_noise is not None:
-            # Every spike is read by itself: the noise of the readout has the variance of the weighted sum of the reads' noise.
+            # Every spike is read by itself: the readout's noise has the variance of the weighted sum of their noise.
             sd = crossbar.noise_sd(second, physics.v_read * jnp.sqrt(power), physics.read_noise)
             y = y + sd * noise.normal(k_output, y.shape, y.dtype)
         y = y / _unit(second, physics)
@@ -207,11 +224,12 @@ class EdgeNetwork(nnx.Module):
         return Activity(jnp.mean(inputs, axis=0), hbar, psi, y, events)
 
     def learn(
-        self, x: Array, label: Array, rates: tuple[Array, Array], key: Array, turn: Array
+        self, x: Array, label: Array, rates: tuple[Any, Any], key: Array, turn: Array
     ) -> tuple[Array, Events, Events]:
-        """Present sample number `turn`, x [n_in] of class `label`, and program both arrays; rates are the hidden and the output layer's.
+        """Present sample number `turn`, x [n_in] of class `label`, and program both arrays.
 
-        Returns (y [n_classes] before learning, events of the inference, events of the learning).
+        rates are the hidden and the output layer's learning rates. Returns (y [n_classes] before learning, events of
+        the inference, events of the learning).
         """
         arch, physics = self.arch, self.physics.get_value()
         k_present, k_back, k_hidden, k_output = (
@@ -223,11 +241,10 @@ class EdgeNetwork(nnx.Module):
         second = self.output.array(physics)
         pre, post, net = plasticity.Signals(seen.hbar), plasticity.Signals(seen.y), crossbar.net_conductance(second)
         if arch.rule == "error_driven":
-            dw, _ = error_driven.step(
-                error_driven.Params(rates[1]), (), pre, post, crossbar.weights(second), -error, None
-            )
+            w = crossbar.weights(second)
+            dw, _ = error_driven.step(error_driven.Params(rates[1]), (), pre, post, w, -error, 0.0)
             return seen.y, seen.events, self.output.program(programmer, dw, physics, k_output, turn)
-        dw2, _ = delta.step(delta.Params(rates[1]), (), pre, post, net, -error, None)
+        dw2, _ = delta.step(delta.Params(rates[1]), (), pre, post, net, -error, 0.0)
         if arch.feedback == "symmetric":
             v = physics.v_read * error
             back = crossbar.read_back(second, v, noise=physics.read_noise, key=k_back) / _unit(second, physics)
@@ -242,8 +259,8 @@ class EdgeNetwork(nnx.Module):
         """Keep the arrays' net conductances beside the devices (or drop them): for loops of many reads."""
         physics = self.physics.get_value()
         for layer in (self.hidden, self.output):
-            xbar = crossbar.cache(layer.array(physics).replace(net=None)) if on else None
-            layer.cached.set_value(xbar.net if xbar is not None else None)
+            xbar = crossbar.uncache(layer.array(physics))
+            layer.cached.set_value(crossbar.cache(xbar).net if on else None)
 
     def arrays(self) -> tuple[Crossbar, Crossbar]:
         """Return both crossbars."""
@@ -253,7 +270,7 @@ class EdgeNetwork(nnx.Module):
     def _drive(
         self, first: Crossbar, x: Array, physics: Physics, k_encode: Array, k_read: Array
     ) -> tuple[Array, Array]:
-        """Return the word lines' inputs [T or 1, ..., n_in] and the hidden currents in weight units [T, ..., n_hidden]."""
+        """Return the inputs [T or 1, ..., n_in] and the hidden currents in units of weight [T, ..., n_hidden]."""
         steps = self.arch.steps
         if self.arch.encoding == "direct":
             inputs = x[None]
@@ -265,9 +282,8 @@ class EdgeNetwork(nnx.Module):
         # A held input is read anew at every step: the same current, fresh noise.
         i = jnp.broadcast_to(i, (steps, *i.shape[1:]))
         if physics.read_noise is not None:
-            i = i + crossbar.noise_sd(first, physics.v_read * inputs, physics.read_noise) * noise.normal(
-                k_read, i.shape, i.dtype
-            )
+            sd = crossbar.noise_sd(first, physics.v_read * inputs, physics.read_noise)
+            i = i + sd * noise.normal(k_read, i.shape, i.dtype)
         return inputs, i / _unit(first, physics)
 
 
@@ -305,9 +321,9 @@ def _readout_weights(leak: Any, steps: int, dtype) -> Array:
 
 
 def functional(make: Any) -> tuple[Any, Any]:
-    """Turn make(key) -> EdgeNetwork into pure functions of one chip: (Learner, init(key) -> state); vmap and jit them over chips.
+    """Turn make(key) -> EdgeNetwork into pure functions of one chip: (Learner, init(key) -> state).
 
-    The state is nnx.state of the network, with its arrays' net conductances cached.
+    For vmap and jit over chips. The state is nnx.state of the network, with its arrays' net conductances cached.
     """
     from memjax.learning import Learner
 

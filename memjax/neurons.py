@@ -1,17 +1,18 @@
 """Leaky integrate-and-fire neurons in discrete time, and the surrogate derivative of their spike.
 
-    v <- leak v + current;    spike where v > threshold (strictly);    then reset: v <- v - threshold spike ("subtract") or 0 ("zero")
+    v <- leak v + current;  spike where v > threshold (strictly);  then v <- v - threshold ("subtract") or 0 ("zero")
 
-A neuron that has just fired ignores its input for `refractory` steps. leak = 1 is the perfect integrator of SPEC A4; a membrane time
-constant tau is leak = exp(-dt / tau).
+A neuron that has just fired ignores its input, and stays silent, for `refractory` steps. leak = 1 is the perfect
+integrator of the modular framework; a membrane time constant tau is leak = exp(-dt / tau).
 """
-
-from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import Array
+from jax.core import Tracer
+from jax.typing import ArrayLike
 
 RESETS = ("subtract", "zero")
 
@@ -36,11 +37,11 @@ class State:
 def check(params: Params) -> None:
     """Raise ValueError for a leak outside [0, 1], a threshold that is not positive, or a negative refractory period."""
     for name, value, ok, accepted in (
-        ("leak", params.leak, lambda x: 0 <= x <= 1, "0 to 1"),
+        ("leak", params.leak, lambda x: (x >= 0) & (x <= 1), "0 to 1"),
         ("threshold", params.threshold, lambda x: x > 0, "more than 0"),
         ("refractory", params.refractory, lambda x: x >= 0, "0 or more steps"),
     ):
-        if not isinstance(value, jax.core.Tracer) and not ok(value):
+        if not isinstance(value, Tracer) and not np.all(ok(np.asarray(value))):
             raise ValueError(f"neurons: {name} = {value}: accepted is {accepted}")
 
 
@@ -65,16 +66,23 @@ def step(params: Params, state: State, current: Array, *, reset: str = "subtract
     return (spike, v), State(v=after, rest=rest)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def spike(u: Array, width: float = 1.0) -> Array:
-    """Fire where u = v - threshold > 0, with a triangle's derivative max(0, 1 - |u| / width) / width under autodiff.
+def psi(u: Array, width: ArrayLike) -> Array:
+    """Stand in for the derivative of a spike: a triangle of unit area, max(0, 1 - |u| / width) / width.
 
-    Bellec et al. 2020 (10.1038/s41467-020-17236-y).
+    u [...] = v - threshold and width > 0 share one unit.
+
+    Bellec et al. 2020 (10.1038/s41467-020-17236-y) use this shape with width = threshold and a factor 0.3.
     """
+    return jnp.maximum(0.0, 1.0 - jnp.abs(u) / width) / width
+
+
+@jax.custom_jvp
+def spike(u: Array, width: ArrayLike = 1.0) -> Array:
+    """Fire where u = v - threshold > 0, with the derivative `psi` under autodiff (none with respect to width)."""
     return (u > 0).astype(u.dtype)
 
 
 @spike.defjvp
-def _spike_jvp(width, primals, tangents):
-    (u,), (du,) = primals, tangents
-    return spike(u, width), jnp.maximum(0.0, 1.0 - jnp.abs(u) / width) / width * du
+def _spike_jvp(primals, tangents):
+    u, width = primals
+    return spike(u, width), psi(u, width) * tangents[0]

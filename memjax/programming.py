@@ -1,25 +1,28 @@
 """Programmers: turn wanted changes of weight into pulses on the devices of an array.
 
-A programmer never sees the rule, only dw, in units of the weight (`crossbar.weights` with w_max = 1), and owns what it must remember
-(the volatile accumulators). The device decides what a pulse really does.
+A programmer never sees the rule, only dw, in units of the weight (`crossbar.weights` with w_max = 1), and owns what it
+must remember (the volatile accumulators). The device decides what a pulse really does.
 
-accumulator   integrate dw in a volatile element beside each synapse; where it has collected `fire_at` device steps, fire one pulse and
-              take that much out of it. A tile selects few word lines at a time: in a call `lines` of each tile have their turn to fire,
-              in rotation; the rest collect and wait.
+accumulator   integrate dw in a volatile element beside each synapse; where it has collected `fire_at` device steps,
+              fire one pulse and take that much out of it. A tile selects few word lines at a time: in a call `lines` of
+              each tile have their turn to fire, in rotation; the rest collect and wait.
 stochastic    pulses of random number with mean dw / step: floor, plus one more with the probability of the remainder
 pulse_train   round(dw / step) pulses
 sign          one pulse of dw's sign wherever |dw| exceeds a threshold (Manhattan rule)
 
-On a differential pair every pulse is push-pull: up on one device, down on the other, which moves the weight by two device steps.
+On a differential pair every pulse is push-pull: up on one device, down on the other, which moves the weight by two
+device steps.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
+from jax.core import Tracer
 
 from memjax import crossbar, noise
 from memjax._fusion import keep
@@ -36,8 +39,8 @@ class Programmer(NamedTuple):
     init    (params, xbar)                                                     -> State
     step    (params, state, dw [rows, cols] or Outer, xbar, dt [s], key, turn) -> (Crossbar, State, Events)
 
-    dt is the width of a pulse; turn (int32) the number of this call, from 0 on: whose turn it is, where lines take turns. It is no part of
-    the state, so that chips stepped together by vmap share it.
+    dt is the width of a pulse; turn (int32) the number of this call, from 0 on: whose turn it is, where lines take
+    turns. It is no part of the state, so that chips stepped together by vmap share it.
     """
 
     name: str
@@ -56,14 +59,13 @@ class Params:
 
 @struct.dataclass
 class AccumulatorParams:
-    """Accumulator: step as in `Params`; it fires at fire_at device steps; leak is what a call leaves of it (1: no leak)."""
+    """Accumulator: step as in `Params`; fires at fire_at device steps; leak is what a call leaves of it (1: all)."""
 
     step: Array | float
     fire_at: Array | float = 2.0
     leak: Array | float = 1.0
-    lines: int | None = struct.field(
-        pytree_node=False, default=1
-    )  # word lines of every tile that have their turn in a call; None: all
+    # Word lines of every tile that have their turn in a call, a divisor of the tile's; None: all.
+    lines: int | None = struct.field(pytree_node=False, default=1)
 
 
 @struct.dataclass
@@ -77,8 +79,8 @@ class SignParams:
 class Accumulator:
     """What the volatile elements have collected [w].
 
-    a is [rows, cols], or with turns [R, m, cols] as of each line's last turn, and what came since is kept in factors: pre
-    [period, R, m] and b [period, cols], a slot for each of the last `period` = m / lines calls.
+    a is [rows, cols], or with turns [R, m, cols] as of each line's last turn, and what came since is kept in factors:
+    pre [period, R, m] and b [period, cols], a slot for each of the last `period` = m / lines calls.
     """
 
     a: Array
@@ -88,7 +90,7 @@ class Accumulator:
 
 def collected(params: AccumulatorParams, state: Accumulator, xbar: Crossbar, turn: Any) -> Array:
     """Return what every accumulator holds before call number `turn` [rows, cols] [w]."""
-    if state.b is None:
+    if params.lines is None:
         return state.a
     period = len(state.b)
     own = jnp.arange(xbar.tile[0], dtype=jnp.int32) // params.lines
@@ -102,9 +104,10 @@ def collected(params: AccumulatorParams, state: Accumulator, xbar: Crossbar, tur
 
 
 def weight_step(device: Device, params: Any, v_read: float = 0.1, v_write: float = 1.0, dt: float = 1e-8) -> Array:
-    """Return the change of a weight by one pulse on one device at mid-range: (dg up + dg down) / 2 / (g_max - g_min), the nominal mean.
+    """Return the change of a weight by one pulse on one device at mid-range: (dg up + dg down) / 2 / (g_max - g_min).
 
-    device is the bare model (no C2C wrapper) and params its nominal device. Raises ValueError where a pulse moves nothing.
+    device is the bare model (no C2C wrapper) and params its nominal device. Raises ValueError where a pulse moves
+    nothing.
     """
 
     def g(state):
@@ -113,10 +116,9 @@ def weight_step(device: Device, params: Any, v_read: float = 0.1, v_write: float
     middle = device.init(params, 0.5)
     up, down = (device.step(params, middle, jnp.full_like(g(middle), sign * v_write), dt, None) for sign in (1, -1))
     step = (g(up) - g(down)) / 2 / (g(device.init(params, 1.0)) - g(device.init(params, 0.0)))
-    if not isinstance(step, jax.core.Tracer) and not bool(jnp.all(step > 0)):
-        raise ValueError(
-            f"programming: a pulse of {v_write} V and {dt} s moves {device.name} by {step} of its range: it cannot learn"
-        )
+    if not isinstance(step, Tracer) and not bool(jnp.all(step > 0)):
+        pulse = f"a pulse of {v_write} V and {dt} s"
+        raise ValueError(f"programming: {pulse} moves {device.name} by {step} of its range: it cannot learn")
     return step
 
 
@@ -129,8 +131,8 @@ def _accumulate(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key
     if params.lines is None:
         a = params.leak * state.a + dense(dw)
         fire = _fire(a, params.fire_at * params.step)
-        xbar, events = crossbar.write(xbar, push_pull(xbar, fire), dt, key)
-        return xbar, state.replace(a=a - params.fire_at * params.step * fire), events + Events(accumulate=_changes(dw))
+        xbar, events = crossbar.write(xbar, push_pull(xbar, fire), dt, key, max_pulses=1)
+        return xbar, replace(state, a=a - params.fire_at * params.step * fire), events + Events(accumulate=_changes(dw))
     if not (isinstance(dw, Outer) and len(dw.a) == 1):
         raise ValueError(
             "programming: an accumulator that writes some lines a call takes an Outer of one product; give lines=None"
@@ -138,10 +140,10 @@ def _accumulate(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key
     (tiles, (m, _)), period = (xbar.active.shape[0], xbar.tile), len(state.b)
     slot = turn % period
     pre = jnp.pad(dw.a[0], (0, tiles * m - xbar.shape[0])).reshape(tiles, m)
-    waiting = state.replace(pre=state.pre.at[slot].set(pre), b=state.b.at[slot].set(dw.b[0]))
+    waiting = replace(state, pre=state.pre.at[slot].set(pre), b=state.b.at[slot].set(dw.b[0]))
     start = slot * params.lines
-    # What these lines have collected since their last turn, one product over the calls that wait: the same sum as adding every call's
-    # outer product to the whole array, without touching the whole array.
+    # What these lines have collected since their last turn, one product over the calls that wait: the same sum as
+    # adding every call's outer product to the whole array, without touching the whole array.
     recent = jax.lax.dynamic_slice_in_dim(waiting.pre, start, params.lines, axis=2)
     age = (slot - jnp.arange(period, dtype=jnp.int32)) % period
     recent = recent * (params.leak ** age.astype(recent.dtype))[:, None, None]
@@ -151,8 +153,8 @@ def _accumulate(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key
     fire = _fire(a, unit)
     a = jax.lax.dynamic_update_slice_in_dim(state.a, a - unit * fire, start, axis=1)
     pulses = push_pull(xbar, fire.reshape(-1, xbar.shape[1]))
-    xbar, events = crossbar.write(xbar, pulses, dt, key, rows=crossbar.Lines(start, params.lines))
-    return xbar, waiting.replace(a=a), events + Events(accumulate=_changes(dw))
+    xbar, events = crossbar.write(xbar, pulses, dt, key, rows=crossbar.Lines(start, params.lines), max_pulses=1)
+    return xbar, replace(waiting, a=a), events + Events(accumulate=_changes(dw))
 
 
 def _fire(a: Array, unit: Any) -> Array:
@@ -187,7 +189,7 @@ def _deliver(params: Params, pulses: Array, xbar: Crossbar, dt, key):
 def _sign(params: SignParams, state, dw, xbar, dt, key, turn):
     dw = dense(dw)
     signed = jnp.where(jnp.abs(dw) > params.threshold, jnp.sign(dw), jnp.zeros_like(dw))
-    xbar, events = crossbar.write(xbar, push_pull(xbar, signed), dt, key)
+    xbar, events = crossbar.write(xbar, push_pull(xbar, signed), dt, key, max_pulses=1)
     return xbar, (), events
 
 
@@ -196,7 +198,8 @@ def _nothing(params, xbar):
 
 
 def _empty(params: AccumulatorParams, xbar: Crossbar) -> Accumulator:
-    dtype = jnp.result_type(float)
+    # The devices' float type, which need not be the default one.
+    dtype = jnp.result_type(float, *(leaf.dtype for leaf in jax.tree.leaves(xbar.state)))
     if params.lines is None:
         return Accumulator(a=jnp.zeros(xbar.shape, dtype))
     (tiles, (m, _)), cols = (xbar.active.shape[0], xbar.tile), xbar.shape[1]

@@ -1,7 +1,8 @@
 """Device-to-device (D2D) spread and stuck devices: samplers over Params, drawn once per chip.
 
-Every draw is keyed by the field's name, so adding a spread field never reshuffles the others, and a chip is reproducible from its key.
-Cycle-to-cycle noise is drawn at every write (`devices.with_c2c_noise`), read noise at every read (`crossbar.read`); the three never mix.
+Every draw is keyed by the field's name, so adding a spread field never reshuffles the others, and a chip is
+reproducible from its key. Cycle-to-cycle noise is drawn at every write (`devices.with_c2c_noise`), read noise at every
+read (`crossbar.read`); the three never mix.
 """
 
 import zlib
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.core import Tracer
 
 from memjax import noise
 
@@ -20,8 +22,9 @@ DISTRIBUTIONS = ("lognormal", "normal")
 class Spread(NamedTuple):
     """D2D spread of one field of Params: standard deviation sigma, relative to the nominal value, and its distribution.
 
-    lognormal  value = nominal exp(s xi - s^2 / 2), s^2 = log(1 + sigma^2): mean = nominal and sd = sigma nominal, exactly
-    normal     value = nominal max(1 + sigma xi, 0.01), so that a sign never flips (for sigma <= 0.3 the clip is reached by < 5e-4)
+    lognormal  value = nominal exp(s xi - s^2 / 2), s^2 = log(1 + sigma^2): mean nominal and sd sigma nominal, exactly
+    normal     value = nominal max(1 + sigma xi, 0.01), so that a sign never flips; for sigma <= 0.3 fewer than 5e-4 of
+               the devices meet the clip
     """
 
     sigma: float
@@ -31,8 +34,8 @@ class Spread(NamedTuple):
 def sample_params(params: Any, spread: Mapping[str, Spread | float], shape: tuple[int, ...], key: Array) -> Any:
     """Draw one chip's Params: each field named in `spread` becomes an array [shape], the others stay as they are.
 
-    A plain number in `spread` is the sigma of a lognormal. Raises ValueError for a field that Params does not have, a negative sigma or
-    an unknown distribution.
+    A plain number in `spread` is the sigma of a lognormal. Raises ValueError for a field that Params does not have, a
+    negative sigma or an unknown distribution.
     """
     fields = [
         f
@@ -57,7 +60,7 @@ def factor(spread: Spread, shape: tuple[int, ...], key: Array, name: str = "sigm
         raise ValueError(
             f"variation: distribution of {name} = {distribution!r}: accepted is one of {', '.join(DISTRIBUTIONS)}"
         )
-    if not isinstance(sigma, jax.core.Tracer) and not sigma >= 0:
+    if not isinstance(sigma, Tracer) and not sigma >= 0:
         raise ValueError(f"variation: sigma of {name} = {sigma}: accepted is 0 or more, relative to the nominal value")
     xi = noise.normal(key, shape, jnp.result_type(float))
     if distribution == "normal":
@@ -67,11 +70,12 @@ def factor(spread: Spread, shape: tuple[int, ...], key: Array, name: str = "sigm
 
 
 def sample_stuck(shape: tuple[int, ...], on: float | Array, off: float | Array, key: Array) -> Array:
-    """Draw stuck devices [shape], int8: 1 stuck on (LRS, probability `on`), -1 stuck off (HRS, probability `off`), 0 healthy.
+    """Draw stuck devices [shape], int8: 1 stuck on (probability `on`), -1 stuck off (probability `off`), 0 healthy.
 
+    On is the low-resistance state (LRS, x = 1), off the high-resistance state (HRS, x = 0).
     Raises ValueError for probabilities outside [0, 1] or that add up to more than 1.
     """
-    if not any(isinstance(p, jax.core.Tracer) for p in (on, off)) and not (on >= 0 and off >= 0 and on + off <= 1):
+    if not any(isinstance(p, Tracer) for p in (on, off)) and not (on >= 0 and off >= 0 and on + off <= 1):
         raise ValueError(
             f"variation: stuck on = {on}, stuck off = {off}: accepted are shares of at least 0 that add up to at most 1"
         )

@@ -164,16 +164,6 @@ def nearest(trace: Array, spike: Array) -> Array:
     return jnp.where(spike > 0, jnp.ones_like(trace), trace)
 
 
-def psi(u: Array, width: ArrayLike) -> Array:
-    """Stand in for the derivative of a spike: a triangle of unit area, max(0, 1 - |u| / width) / width.
-
-    u [...] = v - threshold and width > 0 share one unit.
-
-    Bellec et al. 2020 (10.1038/s41467-020-17236-y) use this shape with width = threshold and a factor 0.3.
-    """
-    return jnp.maximum(0.0, 1.0 - jnp.abs(u) / width) / width
-
-
 def third_factor(rule: str, modulator: ArrayLike | None, like: Array) -> Array:
     """Return the modulator in the shape and dtype of `like` [n_post]; a scalar is broadcast to all post neurons.
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
+from memjax import neurons
 from memjax.plasticity import base
 from memjax.plasticity.base import Outer, Rule, Signals
 
@@ -71,7 +72,7 @@ def step(params: Params, state: State, pre: Signals, post: Signals, w: Array, mo
     if post.v is None:
         psi = jnp.ones(post.spike.shape, x.dtype)
     else:
-        psi = base.psi(post.v - params.threshold, params.width)
+        psi = neurons.psi(post.v - params.threshold, params.width)
     return factors(params, x, psi, base.third_factor("three_factor", modulator, psi)), State(x=x)
 
 

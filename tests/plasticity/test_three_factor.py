@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from memjax import plasticity
-from memjax.plasticity import Outer, Signals, base, three_factor
+from memjax import neurons, plasticity
+from memjax.plasticity import Outer, Signals, three_factor
 
 RULE = plasticity.get("three_factor")
 DT = 1e-3
@@ -38,9 +38,9 @@ def test_random_input_equals_a_loop(tau_pre, with_v, x64):
 def test_psi_has_unit_area_and_its_peak_at_the_threshold(x64):
     u = jnp.linspace(-2, 2, 40_001)
     for width in (0.3, 1.0):
-        np.testing.assert_allclose(np.trapezoid(base.psi(u, width), u), 1, atol=1e-7)
-        assert base.psi(jnp.asarray(0.0), width) == 1 / width
-        assert base.psi(jnp.asarray(1.01 * width), width) == 0
+        np.testing.assert_allclose(np.trapezoid(neurons.psi(u, width), u), 1, atol=1e-7)
+        assert neurons.psi(jnp.asarray(0.0), width) == 1 / width
+        assert neurons.psi(jnp.asarray(1.01 * width), width) == 0
 
 
 def test_no_filter_has_finite_gradients_and_is_the_limit_of_a_short_one(x64):
