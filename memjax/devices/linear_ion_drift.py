@@ -15,7 +15,8 @@ has reached a bound there for ever.
 Source: Strukov et al., Nature 453, 80 (2008), eqs. 5 and 6.
 """
 
-from functools import cache
+from functools import cache, partial
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import struct
@@ -85,6 +86,14 @@ WINDOWS = {
 }
 
 
+class Window(NamedTuple):
+    """Name a window and its two numbers: p the exponent, j the height."""
+
+    name: str
+    p: float
+    j: float
+
+
 @cache
 def with_window(name: str, p: float = 1, j: float = 1) -> Device:
     """Return the device with the window of that name: p > 0 its exponent, j > 0 its height (prodromakis and zha only).
@@ -98,15 +107,21 @@ def with_window(name: str, p: float = 1, j: float = 1) -> Device:
         raise ValueError(f"window {name!r} with p = {p}, j = {j}: accepted are p > 0 and j > 0")
     if j != 1 and name not in ("prodromakis", "zha"):
         raise ValueError(f"window {name!r} with j = {j}: it has no height, accepted is 1")
-    window = WINDOWS[name]
-    if window is None:
+    if WINDOWS[name] is None:
         return DEVICE
-
-    def windowed_rate(params, state, v):
-        ahead = jnp.where(jnp.asarray(v) > 0, jnp.zeros_like(state.x), jnp.ones_like(state.x))  # i has the sign of v
-        return State(x=rate(params, state, v).x * window(state.x, ahead, p, j))
+    windowed_rate = partial(_windowed_rate, Window(name, p, j))
 
     def windowed_step(params, state, v, dt, key):
         return advance("rk4", windowed_rate, bounds, params, state, v, dt)
 
     return DEVICE._replace(name=f"linear_ion_drift+{name}", step=windowed_step, rate=windowed_rate)
+
+
+def window_of(device: Device) -> Window | None:
+    """Return the window that `with_window` gave a device, or None where it has none."""
+    return device.rate.args[0] if isinstance(device.rate, partial) and device.rate.func is _windowed_rate else None
+
+
+def _windowed_rate(window, params, state, v):
+    ahead = jnp.where(jnp.asarray(v) > 0, jnp.zeros_like(state.x), jnp.ones_like(state.x))  # i has the sign of v
+    return State(x=rate(params, state, v).x * WINDOWS[window.name](state.x, ahead, window.p, window.j))
