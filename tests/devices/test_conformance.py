@@ -1,6 +1,8 @@
 """What every device must do, whatever it models: a new file in the folder is tested from the moment it exists."""
 
 import inspect
+import re
+from typing import NamedTuple
 
 import chex
 import jax
@@ -15,9 +17,34 @@ DT = 1e-3  # s
 V = 1.0  # V, inside every model's stated range of polarity (sine_drift: |v| < pi)
 
 
+class Drive(NamedTuple):
+    """Say what moves a model visibly and leaves it short of its bounds; the defaults suit most."""
+
+    v: float = V  # V
+    dt: float = DT  # s
+    low: float = 0.05  # V: from low to high, a voltage of either sign moves the state its own way
+    high: float = 3.1  # V, sine_drift states |v| < pi
+    span: float = 0.05  # s, in which v meets no bound, for the order of convergence
+
+
+DRIVES = {
+    "vteam": Drive(v=2.0, dt=1e-13, low=1.6, span=5e-12),  # at rest from -.3 to 1.5 V, and switches in picoseconds
+    "yakopcic": Drive(low=0.8, span=2e-3),  # at rest from -.75 to .09 V; f has kinks at x = .3 and .5
+    "diffusive": Drive(span=1e-4),  # 2 ms is its whole way
+    "vcm": Drive(v=1.5, dt=1e-9, low=1.35, span=2e-9),  # at rest below 1.3 V, and switches in 0.2 us
+    "metastable_switch": Drive(span=1e-5),  # 0.1 ms is its whole way
+    "second_order": Drive(span=5e-3),  # at 1 V its volatile state follows within 10 ms
+}
+
+
 @pytest.fixture(params=devices.names())
 def device(request):
     return devices.get(request.param)
+
+
+@pytest.fixture
+def drive_of(device):
+    return DRIVES.get(device.name, Drive())
 
 
 def drive(seed, shape, scale=V):
@@ -27,7 +54,7 @@ def drive(seed, shape, scale=V):
     return jnp.asarray(v)
 
 
-def loop(device, params, state, voltage, key):
+def loop(device, params, state, voltage, dt, key):
     """Step in plain Python, one device and one step at a time, and collect in NumPy: `voltage` [T, n]."""
     current, step = jax.jit(device.current), jax.jit(device.step)
     rows = []
@@ -35,7 +62,7 @@ def loop(device, params, state, voltage, key):
         s = jax.tree.map(lambda leaf, n=n: leaf[n], state)
         for t in range(voltage.shape[0]):
             i = current(params, s, voltage[t, n])
-            s = step(params, s, voltage[t, n], DT, jax.random.fold_in(key, t))
+            s = step(params, s, voltage[t, n], dt, jax.random.fold_in(key, t))
             rows.append(jax.tree.map(np.asarray, (i, s)))
     n, steps = voltage.shape[1], voltage.shape[0]
     return jax.tree.map(lambda *x: np.stack(x).reshape(n, steps, *x[0].shape).swapaxes(0, 1), *rows)
@@ -86,11 +113,12 @@ def test_params_are_leaves_and_pass_their_own_check(device):
 
 
 def test_check_refuses(device):
-    params = device.Params()
-    for field in vars(params):
-        bad = params.replace(**{field: jnp.asarray([getattr(params, field), jnp.nan])})
-        with pytest.raises(ValueError, match=f"{field} = nan: accepted is "):
-            device.check(bad)
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(device.Params())
+    for n, (path, value) in enumerate(leaves):
+        bad = [jnp.asarray([value, jnp.nan]) if m == n else leaf for m, (_, leaf) in enumerate(leaves)]
+        name = jax.tree_util.keystr(path).removeprefix(".")  # g_min, or tau[0] where a field holds one value a mode
+        with pytest.raises(ValueError, match=re.escape(f"{name} = nan: accepted is ")):
+            device.check(treedef.unflatten(bad))
 
 
 def test_init_refuses_x_outside_the_range(device):
@@ -147,22 +175,24 @@ def test_conductance_rises_with_x(device):
     params = device.Params()
     g = devices.conductance(device, params, device.init(params, jnp.linspace(0, 1, 11)))
     assert (np.diff(g) > 0).all()
-    assert (g > 0).all()
+    assert (g[1:] > 0).all()
+    assert g[0] >= 0  # yakopcic conducts nothing at x = 0
 
 
-def test_positive_voltage_raises_conductance(device):
+def test_positive_voltage_raises_conductance(device, drive_of):
     if device.switching == "unipolar":
         pytest.skip("its direction does not depend on the sign")
     params = device.Params()
     state = device.init(params, jnp.linspace(0.1, 0.9, 9))
-    before = devices.conductance(device, params, state)
 
     @jax.jit
     @jax.vmap
     def after(v):
-        return devices.conductance(device, params, device.step(params, state, v, DT, jax.random.key(0)))
+        return devices.conductance(device, params, device.step(params, state, v, drive_of.dt, jax.random.key(0)))
 
-    v = jnp.linspace(0.05, 3.1, 20)  # sine_drift states |v| < pi
+    # A volatile device under a voltage moves on from where it would have gone at rest; a pulse replaces rest.
+    before = devices.conductance(device, params, state) if device.switching == "programmed" else after(jnp.zeros(1))[0]
+    v = jnp.linspace(drive_of.low, drive_of.high, 20)
     assert (np.asarray(after(v)) > np.asarray(before)).all()
     assert (np.asarray(after(-v)) < np.asarray(before)).all()
 
@@ -208,19 +238,20 @@ def test_relax_is_the_step_at_zero_volts_and_adds_up(device, x64):
     chex.assert_tree_all_finite(device.relax(params, state, 1e12))
 
 
-def test_solvers_converge_to_the_step_at_their_order(device, x64):
+def test_solvers_converge_to_the_step_at_their_order(device, drive_of, x64):
     """Where a model has a `rate`, integrating it converges to the model's own step with the solver's order, or better.
 
     Better: the leading error of Heun's method happens to vanish for linear ion drift, f_x^2 = f f_xx / 2.
     """
     if device.rate is None:
         pytest.skip("not an ODE")
-    params = device.Params()
+    params, coarse = device.Params(), drive_of.v * jnp.array([1.0, 0.6, -0.8, 0.9])
+    if device.name == "second_order":  # no order survives the kink of its gate: stay above it
+        params, coarse = params.replace(s_th=0.0), jnp.abs(coarse)
     state = device.init(params, 0.3)
-    coarse = jnp.array([1.0, 0.6, -0.8, 0.9])  # within 0.3 +- 0.05 V s, so that no bound is met
 
     def end(solver, refine):
-        voltage, dt = jnp.repeat(coarse, refine), 0.05 / refine
+        voltage, dt = jnp.repeat(coarse, refine), drive_of.span / refine
         return ravel_pytree(devices.simulate(device, params, state, voltage, dt, solver=solver, record=())[0])[0]
 
     exact = end(None, 64)
@@ -236,28 +267,29 @@ def test_solvers_converge_to_the_step_at_their_order(device, x64):
 # --- batching -----------------------------------------------------------------------------------------------------
 
 
-def test_broadcast_vmap_and_python_loop_agree(device):
-    params, key = device.Params(), jax.random.key(3)
-    state, voltage = device.init(params, jnp.linspace(0.1, 0.9, 4)), drive(1, (12, 4))
-    together, trace = devices.simulate(device, params, state, voltage, DT, key)
-    one = jax.vmap(lambda s, v: devices.simulate(device, params, s, v, DT, key), in_axes=(0, 1), out_axes=(0, 1))
+def test_broadcast_vmap_and_python_loop_agree(device, drive_of):
+    params, key, dt = device.Params(), jax.random.key(3), drive_of.dt
+    state, voltage = device.init(params, jnp.linspace(0.1, 0.9, 4)), drive(1, (12, 4), drive_of.v)
+    together, trace = devices.simulate(device, params, state, voltage, dt, key)
+    one = jax.vmap(lambda s, v: devices.simulate(device, params, s, v, dt, key), in_axes=(0, 1), out_axes=(0, 1))
     apart, mapped = jax.jit(one)(state, voltage)
-    currents, states = loop(device, params, state, np.asarray(voltage), key)
+    currents, states = loop(device, params, state, np.asarray(voltage), dt, key)
     chex.assert_trees_all_close(together, apart, rtol=1e-6)
-    chex.assert_trees_all_close(trace, mapped, rtol=1e-6)
+    atol = {"modular": 1e-9}.get(device.name, 0)  # its modes pass through zero, where rounding is not relative to them
+    chex.assert_trees_all_close(trace, mapped, rtol=1e-6, atol=atol)
     chex.assert_trees_all_close(trace.current, currents, rtol=2e-6)
-    chex.assert_trees_all_close(trace.state, states, rtol=2e-6)
+    chex.assert_trees_all_close(trace.state, states, rtol=2e-6, atol=atol)
 
 
-def test_different_devices_in_one_array(device):
-    key = jax.random.key(0)
+def test_different_devices_in_one_array(device, drive_of):
+    key, dt = jax.random.key(0), drive_of.dt
     scale = jnp.linspace(0.95, 1.05, 3)
     many = jax.tree.map(lambda leaf: leaf * scale, device.Params())
-    voltage = drive(2, 20)
-    end, _ = devices.simulate(device, many, device.init(many, 0.5), voltage, DT, key)
+    voltage = drive(2, 20, drive_of.v)
+    end, _ = devices.simulate(device, many, device.init(many, 0.5), voltage, dt, key)
     for n in range(3):
         params = jax.tree.map(lambda leaf, n=n: leaf[n], many)
-        single, _ = devices.simulate(device, params, device.init(params, 0.5), voltage, DT, key)
+        single, _ = devices.simulate(device, params, device.init(params, 0.5), voltage, dt, key)
         chex.assert_trees_all_close(jax.tree.map(lambda leaf, n=n: leaf[n], end), single, rtol=1e-6)
 
 
@@ -287,24 +319,25 @@ def test_determinism(device):
 # --- gradients ----------------------------------------------------------------------------------------------------
 
 
-def test_gradients_match_finite_differences(device, x64):
-    params = device.Params()
+def test_gradients_match_finite_differences(device, drive_of, x64):
+    params, volt, dt = device.Params(), drive_of.v, drive_of.dt
     state = device.init(params, jnp.asarray(0.45))
-    state = device.step(params, state, V, DT, jax.random.key(0))  # off special points such as short = 0
-    names = sorted(vars(params))
+    state = device.step(params, state, volt, dt, jax.random.key(0))  # off special points such as short = 0
+    leaves, treedef = jax.tree.flatten(params)
+    finite = np.isfinite(leaves)  # an infinite time constant has no unit to vary it in
 
     def loss(theta, v):
         # Every quantity in units of its own value, so that one step size suits conductances and lengths alike.
-        p = params.replace(**{name: getattr(params, name) * theta[k] for k, name in enumerate(names)})
-        s = jax.tree.map(lambda leaf: leaf * theta[len(names)], state)
-        new = device.step(p, s, v * theta[-1], DT, jax.random.key(1))
+        p = treedef.unflatten([leaf * theta[k] if finite[k] else leaf for k, leaf in enumerate(leaves)])
+        s = jax.tree.map(lambda leaf: leaf * theta[len(leaves)], state)
+        new = device.step(p, s, v * theta[-1], dt, jax.random.key(1))
         scaled = jax.tree.map(lambda a, b: a / (jnp.abs(b) + 1e-12), new, state)
         return device.current(p, new, 0.3) / device.current(params, state, 0.3) + sum(jax.tree.leaves(scaled))
 
-    theta, h = jnp.ones(len(names) + 2), 1e-5
+    theta, h = jnp.ones(len(leaves) + 2), 1e-5
     steps = h * jnp.concatenate([jnp.eye(theta.size), -jnp.eye(theta.size)])
     exact, shifted = jax.jit(jax.grad(loss)), jax.jit(jax.vmap(loss, in_axes=(0, None)))
-    for v in (V, -V, 0.0):
+    for v in (volt, -volt, 0.0):
         up, down = np.split(np.asarray(shifted(theta[None] + steps, v)), 2)
         np.testing.assert_allclose(exact(theta, v), (up - down) / (2 * h), rtol=1e-6, atol=1e-8)
 
