@@ -5,6 +5,7 @@ rate      a Bernoulli spike with probability x at every step
 latency   one spike, the earlier the larger x: at step round((1 - x) (T - 1)); none for x = 0
 """
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -26,3 +27,14 @@ def latency(x: Array, steps: int) -> Array:
     when = jnp.round((1.0 - x) * (steps - 1)).astype(jnp.int32)
     step = jnp.arange(steps, dtype=jnp.int32).reshape((steps,) + (1,) * x.ndim)
     return ((step == when[None]) & (x > 0)[None]).astype(x.dtype)
+
+
+def shift(images: Array, offsets: Array) -> Array:
+    """Move images [S, h, w] by offsets [S, 2] pixels (down, right); what moves in from outside is zero."""
+    (_, h, w), margin = images.shape, max(images.shape[1:])
+    padded = jnp.pad(images, ((0, 0), (margin, margin), (margin, margin)))
+
+    def move(image, offset):
+        return jax.lax.dynamic_slice(image, (margin - offset[0], margin - offset[1]), (h, w))
+
+    return jax.vmap(move)(padded, offsets)

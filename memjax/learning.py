@@ -37,12 +37,13 @@ def scale(images: Array) -> Array:
     return images.astype(jnp.result_type(float)) / 255.0
 
 
-def online(learner: Learner) -> Callable:
+def online(learner: Learner, augment: Callable | None = None) -> Callable:
     """Compile the online loop: step(chips, keys [chips], images, labels, order [S], rates, first) -> (chips, Record).
 
     Learns samples images[order] one by one on every chip at once. rates is a pytree of learning rates [S]; sample s of
     the whole run has the key fold_in(chip key, first + s), so how the run is cut into chunks changes nothing. The
-    chips' state is donated.
+    chips' state is donated. augment(images [S, n] of bytes, sample numbers [S]) -> images changes what is shown, the
+    same for all chips.
     """
 
     def one_chip(state, key, images, labels, order, rates, first):
@@ -55,7 +56,8 @@ def online(learner: Learner) -> Callable:
             return state, Record(jnp.argmax(y) == label, inference, training)
 
         # Gathered and scaled here, once: inside the scan it would be done again for every weight the sample updates.
-        return jax.lax.scan(sample, state, (scale(images[order]), labels[order], rates, keys, turns))
+        shown = images[order] if augment is None else augment(images[order], turns)
+        return jax.lax.scan(sample, state, (scale(shown), labels[order], rates, keys, turns))
 
     return jax.jit(jax.vmap(one_chip, in_axes=(0, 0, None, None, None, None, None)), donate_argnums=0)
 

@@ -184,6 +184,9 @@ class Data(Section):
     dataset: Literal["digits", "mnist", "fashion_mnist"] = Field(default="digits", description="digits is embedded")
     n_train: AtLeastOne | None = Field(default=None, description="first so many training samples; null: all")
     n_test: AtLeastOne | None = Field(default=None, description="first so many test samples; null: all")
+    shift: Annotated[Count, Field(ge=0)] = Field(
+        default=0, description="training images are moved by up to so many pixels, drawn anew each time"
+    )
     held_out: Annotated[Real, Field(ge=0, lt=1)] = Field(
         default=0.0, description="share of the training set to evaluate on in place of the test set"
     )

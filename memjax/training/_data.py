@@ -1,12 +1,15 @@
 """The samples of a run: loaded, held out, brought to the array's size, and checked against it."""
 
+import math
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from memjax import datasets, variation
+from memjax import datasets, encoding, variation
 from memjax.config import Config
 from memjax.errors import ConfigError
 
@@ -54,6 +57,21 @@ def _fit(images: np.ndarray, n_inputs: int, name: str) -> np.ndarray:
         return images.reshape(n, -1)
     blocks = images.reshape(n, height // k, k, width // k, k).mean(axis=(2, 4))
     return np.rint(blocks).astype(np.uint8).reshape(n, -1)
+
+
+def augment(config: Config) -> Callable | None:
+    """Return what `learning.online` does to training images: moves them by up to `data.shift` pixels; None: nothing."""
+    pixels, side = config.data.shift, math.isqrt(config.array.n_inputs)
+    if not pixels:
+        return None
+    key = variation.named_key(jax.random.key(config.seed), "shift")
+
+    def moved(images: jax.Array, turns: jax.Array) -> jax.Array:
+        draw = partial(jax.random.randint, shape=(2,), minval=-pixels, maxval=pixels + 1)
+        offsets = jax.vmap(lambda turn: draw(jax.random.fold_in(key, turn)))(turns)
+        return encoding.shift(images.reshape(-1, side, side), offsets).reshape(images.shape)
+
+    return moved
 
 
 def order(config: Config, n: int, epoch: int) -> np.ndarray:

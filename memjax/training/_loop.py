@@ -95,7 +95,7 @@ class _Run:
             for rate in (hidden, wanted.learning_rate)
         )
         self.step, self.accuracy = (
-            learning.online(system.learner),
+            learning.online(system.learner, _data.augment(config)),
             learning.evaluate(system.learner, config.run.eval_batch),
         )
         # Reads while testing draw noise of their own: no sample's key is used twice.
