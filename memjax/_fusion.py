@@ -13,7 +13,7 @@ def keep(x: Array) -> Array:
     whole array. It never fuses the operand of a product, so x is written as a product with the 2 x 2 identity.
     (`lax.optimization_barrier` is dropped before fusion there.)
     """
-    pairs = jnp.pad(x.reshape(-1), (0, x.size % 2)).reshape(-1, 2)
+    halves = jnp.pad(x.reshape(-1), (0, x.size % 2)).reshape(2, -1)  # long last axes are vectorised
     # The default precision of a product is lower than float32 on accelerators.
-    kept = jnp.matmul(pairs, jnp.eye(2, dtype=x.dtype), precision=jax.lax.Precision.HIGHEST)
+    kept = jnp.matmul(jnp.eye(2, dtype=x.dtype), halves, precision=jax.lax.Precision.HIGHEST)
     return kept.reshape(-1)[: x.size].reshape(x.shape)

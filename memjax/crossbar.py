@@ -22,6 +22,7 @@ from jax import Array
 from jax.core import Tracer
 
 from memjax import noise as draws
+from memjax._fusion import keep
 from memjax.devices.base import Device, accept
 from memjax.devices.base import conductance as device_conductance
 from memjax.energy import Events
@@ -462,12 +463,12 @@ def _put(xbar: Crossbar, part: Any, params: Any, rows: Array | Lines) -> Crossba
         new = new.reshape(*new.shape[:2], c, n, *new.shape[3:])
         return leaf.at[:, rows // m, rows % m].set(new, unique_indices=True)
 
-    state = jax.tree.map(put, xbar.state, part)
-    xbar = replace(xbar, state=state)
+    # Kept, or the new states would be worked out twice, noise and all: for the array and for its net conductance.
+    part = jax.tree.map(keep, part)
+    xbar = replace(xbar, state=jax.tree.map(put, xbar.state, part))
     if xbar.net is None:
         return xbar
-    # Read back from the array: used directly, `part` would be worked out a second time, noise and all.
-    g = device_conductance(xbar.device, params, _take(xbar, state, rows), xbar.v_read)
+    g = device_conductance(xbar.device, params, part, xbar.v_read)
     net = _net(jnp.where(_active(xbar, rows), g, jnp.zeros_like(g)))[:, : xbar.shape[1]]
     if isinstance(rows, Lines):
         net = jax.lax.dynamic_update_slice_in_dim(xbar.net, net.reshape(r, rows.count, -1), rows.start, axis=1)
