@@ -49,8 +49,8 @@ def train(
 
     from memjax import training
 
-    show = _Terminal(settings) if sys.stdout.isatty() else _Lines(settings)
-    print(f"training {settings.chips} chip(s) on {settings.data.dataset} -> {out}", flush=True)
+    title = f"training {settings.chips} chip(s) on {settings.data.dataset} -> {out}"
+    show = _Terminal(title) if sys.stdout.isatty() else _Lines(title)
     try:
         with show:
             metrics = training.train(settings, out, data_dir, resume=resume, progress=show)
@@ -65,8 +65,8 @@ def train(
 class _Lines:
     """Plain lines now and then, for logs and pipes."""
 
-    def __init__(self, settings: Any):
-        self.last, self.tested = -QUIET, None
+    def __init__(self, title: str):
+        self.title, self.last, self.tested = title, -QUIET, None
 
     def __enter__(self):
         return self
@@ -75,6 +75,9 @@ class _Lines:
         return None
 
     def __call__(self, at: Any) -> None:
+        if self.title:  # only here, where settings, data and folder have been accepted
+            print(self.title)
+            self.title = ""
         if at.note:
             print(at.note, flush=True)
         tested = None if at.test is None else tuple(at.test)
@@ -87,23 +90,26 @@ class _Lines:
 class _Terminal:
     """A live bar."""
 
-    def __init__(self, settings: Any):
+    def __init__(self, title: str):
         from rich.progress import BarColumn, Progress, TextColumn
 
         columns = (TextColumn("{task.completed:,}/{task.total:,}"), BarColumn(), TextColumn("{task.description}"))
-        self.bar = Progress(*columns)
-        self.task = self.bar.add_task("compiling", total=None, start=True)
+        self.title, self.bar = title, Progress(*columns)
+        self.task = self.bar.add_task("compiling", total=None)
 
     def __enter__(self):
-        self.bar.start()
         return self
 
     def __exit__(self, *exc):
         self.bar.stop()
 
     def __call__(self, at: Any) -> None:
+        if self.title:
+            self.bar.console.print(self.title, highlight=False)
+            self.bar.start()
+            self.title = ""
         if at.note:
-            self.bar.console.print(at.note)
+            self.bar.console.print(at.note, highlight=False)
         text = f"{_state(at)}{_left(at)}" if at.online is not None else "compiling"
         self.bar.update(self.task, total=at.total, completed=at.done, description=text)
 

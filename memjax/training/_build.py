@@ -9,6 +9,7 @@ from jax import Array
 from memjax import crossbar, devices, learning, monte_carlo, network, neurons, programming, variation
 from memjax.config import Config, device_params
 from memjax.crossbar import Crossbar
+from memjax.errors import ConfigError
 
 
 class System(NamedTuple):
@@ -29,8 +30,8 @@ class System(NamedTuple):
 def build(config: Config) -> System:
     """Translate a config into a system of `config.chips` chips.
 
-    Raises ConfigError for a device the config describes wrongly, and ValueError for what a part of the network does
-    not accept (a device that no pulse moves, word lines that do not divide a module), before anything is compiled.
+    Raises ConfigError for a device the config describes wrongly and word lines that do not divide a module, and
+    ValueError for what a part of the network does not accept (a device that no pulse moves).
     """
     device, nominal = devices.get(config.device.name), device_params(config)
     noisy = config.variation.c2c > 0
@@ -80,9 +81,15 @@ def _programmer(config: Config, device: devices.Device, nominal: Any) -> Any:
     write = config.device
     step = programming.weight_step(device, nominal, write.read_voltage, write.write_voltage, write.write_time)
     if chosen.Params is programming.AccumulatorParams:
-        return programming.AccumulatorParams(
-            step, fire_at=wanted.fire_at, leak=wanted.accumulator_leak, lines=wanted.rows_per_write
-        )
+        lines = wanted.rows_per_write
+        for rows in (config.array.n_inputs, config.array.n_outputs):
+            module = min(config.array.module_size[0], rows)
+            if lines is not None and module % lines:
+                raise ConfigError(
+                    f"learning.rows_per_write = {lines}: accepted is a divisor of the {module} word lines of a module, "
+                    "or null for all"
+                )
+        return programming.AccumulatorParams(step, fire_at=wanted.fire_at, leak=wanted.accumulator_leak, lines=lines)
     return programming.Params(step, max_pulses=wanted.max_pulses)
 
 

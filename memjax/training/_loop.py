@@ -74,7 +74,8 @@ def train(
         files.write_json(folder / "metrics.json", metrics)
         if run.done < run.plan.stops[-1]:
             raise Interrupted(asked[0], run.done, run.plan.stops[-1], folder)
-        _report.write(folder, config, metrics, run.counts, run.plan, run.chips, system)
+        before = run.init(system.keys)
+        _report.write(folder, config, metrics, run.counts, run.plan, before, run.chips, system)
         return metrics
 
 

@@ -80,7 +80,7 @@ def metrics(config: Config, counts: dict, plan: Plan, samples: Samples, *, inter
             for kind in ("inference", "training")
         }
         | {"convention": CONVENTION},
-        "events": {kind: dict(counts["events"][kind]) for kind in ("inference", "training")},
+        "events": _events(counts),
         "learning_curve": {
             "samples": [stop for stop in plan.evaluate if stop <= done],
             "accuracy": [[float(x) for x in row] for row in evaluated],
@@ -98,16 +98,28 @@ def metrics(config: Config, counts: dict, plan: Plan, samples: Samples, *, inter
     }
 
 
+def _events(counts: dict) -> dict[str, dict[str, int]]:
+    """Return the event counts in the ledger's order: a checkpoint gives them back sorted by name."""
+    return {kind: {name: counts["events"][kind][name] for name in energy.FIELDS} for kind in ("inference", "training")}
+
+
 def _summary(accuracy: np.ndarray) -> dict:
     """Mean, sample standard deviation (0 for one chip) and every value."""
     spread = float(np.std(accuracy, ddof=1)) if len(accuracy) > 1 else 0.0
     return {"mean": float(np.mean(accuracy)), "std": spread, "per_chip": [float(x) for x in accuracy]}
 
 
-def write(folder: Path, config: Config, found: dict, counts: dict, plan: Plan, chips: Any, system: System) -> None:
-    """Write results.nc and the figures of a finished run."""
-    conductances = jax.jit(lambda state: tuple(crossbar.conductance(array) for array in system.arrays(state)))
-    every = jax.tree.map(np.asarray, jax.jit(jax.vmap(conductances))(chips))
+def write(
+    folder: Path, config: Config, found: dict, counts: dict, plan: Plan, before: Any, after: Any, system: System
+) -> None:
+    """Write results.nc and the figures of a finished run, from the chips before and after it."""
+
+    def look(state):
+        hidden, output = system.arrays(state)
+        return crossbar.conductance(hidden), crossbar.conductance(output), crossbar.weights(hidden)
+
+    look = jax.jit(jax.vmap(look))
+    (hidden_0, output_0, _), (hidden, output, weights) = (jax.tree.map(np.asarray, look(x)) for x in (before, after))
     results.write(
         folder / "results.nc",
         results.training(
@@ -115,24 +127,24 @@ def write(folder: Path, config: Config, found: dict, counts: dict, plan: Plan, c
             samples=plan.evaluate,
             online=(counts["correct"] / np.diff(plan.stops)[:, None]).T,
             chunk_ends=plan.stops[1:],
-            conductances=dict(zip(("hidden", "output"), every, strict=True)),
-            events=counts["events"],
+            conductances={"hidden": hidden, "output": output},
+            events=_events(counts),
             attrs={"config": configs.dump(config), "energy_convention": CONVENTION}
             | {f"{k}_version": v for k, v in versions().items()},
         ),
     )
-    first = jax.tree.map(lambda leaf: leaf[0], chips)
-    before = jax.jit(system.init)(system.keys[0])
-    old, new = (jax.tree.map(np.asarray, conductances(state)) for state in (before, first))
-    weights = np.asarray(jax.jit(lambda state: crossbar.weights(system.arrays(state)[0]))(first))
-    side = round(weights.shape[0] ** 0.5)
+    side = round(config.array.n_inputs**0.5)
     what = f"{config.data.dataset}, {config.device.name} devices"
     figures = {
         "learning_curve": plot.learning_curve(plan.evaluate, counts["accuracy"].T, title=what),
-        "conductance_maps_output": plot.conductance_maps(old[1], new[1], title="output array of chip 0"),
-        "conductance_histogram_hidden": plot.conductance_histogram(old[0], new[0], title="hidden array of chip 0"),
-        "conductance_histogram_output": plot.conductance_histogram(old[1], new[1], title="output array of chip 0"),
-        "receptive_fields": plot.receptive_fields(weights, shape=(side, side)),
+        "conductance_maps_output": plot.conductance_maps(output_0[0], output[0], title="output array of chip 0"),
+        "conductance_histogram_hidden": plot.conductance_histogram(
+            hidden_0[0], hidden[0], title="hidden array of chip 0"
+        ),
+        "conductance_histogram_output": plot.conductance_histogram(
+            output_0[0], output[0], title="output array of chip 0"
+        ),
+        "receptive_fields": plot.receptive_fields(weights[0], shape=(side, side)),
         "energy": _energy(found),
     }
     for name, figure in figures.items():
