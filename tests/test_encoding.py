@@ -1,0 +1,58 @@
+"""What the word lines carry: exact for direct and latency, statistics for rate."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from memjax import encoding
+
+
+def test_direct_holds_the_value():
+    x = jnp.asarray([[0.0, 0.5], [1.0, 0.25]])
+    np.testing.assert_array_equal(encoding.direct(x, 3), np.stack([x] * 3))
+
+
+def test_rate_has_the_probability_of_the_value():
+    x = jnp.linspace(0, 1, 21)
+    steps = 100_000
+    spikes = np.asarray(encoding.rate(x, steps, jax.random.key(0)))
+    assert spikes.shape == (steps, 21)
+    assert set(np.unique(spikes)) == {0.0, 1.0}
+    p = np.asarray(x, np.float64)
+    assert np.all(np.abs(spikes.mean(0) - p) <= 5 * np.sqrt(p * (1 - p) / steps))
+    assert spikes[:, 0].sum() == 0
+    assert spikes[:, -1].sum() == steps
+    # Neither steps nor inputs know of each other.
+    centred = spikes[:, 1:-1] - p[1:-1]
+    bound = 5 * 0.25 / steps**0.5
+    assert np.max(np.abs((centred[1:] * centred[:-1]).mean(0))) < bound
+    assert np.max(np.abs((centred[:, 1:] * centred[:, :-1]).mean(0))) < bound
+
+
+def test_rate_is_fresh_for_another_key_only():
+    x = jnp.full((2, 8), 0.5)
+    first, again, other = (encoding.rate(x, 50, jax.random.key(seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert 0.4 < np.mean(np.asarray(first) != np.asarray(other)) < 0.6
+
+
+@pytest.mark.parametrize("steps", [1, 5, 11])
+def test_latency_equals_a_loop(steps, x64):
+    x = np.random.default_rng(0).random((4, 30))
+    x[0, :3] = 0.0, 1.0, 1e-9
+    wanted = np.zeros((steps, 4, 30))
+    for a in range(4):
+        for i in range(30):
+            if x[a, i] > 0:
+                wanted[int(np.rint((1 - x[a, i]) * (steps - 1))), a, i] = 1
+    np.testing.assert_array_equal(encoding.latency(jnp.asarray(x), steps), wanted)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 4, 3)])
+def test_shapes_and_types(shape, x64):
+    for dtype in (jnp.float32, jnp.float64):
+        x = jnp.full(shape, 0.5, dtype)
+        for coded in (encoding.direct(x, 7), encoding.rate(x, 7, jax.random.key(0)), encoding.latency(x, 7)):
+            assert coded.shape == (7, *shape)
+            assert coded.dtype == dtype
