@@ -17,6 +17,18 @@ from jax.core import Tracer
 Leaf = jax.Array | float
 
 
+class Chart(NamedTuple):
+    """A coordinate in which a model's own step costs less; where nothing is recorded, `simulate` runs in it.
+
+    leave(enter) is the state itself, and leave(advance(enter)) is the step, but for rounding.
+    """
+
+    step: Callable  # the step that it stands for: a wrapper that replaces the device's step leaves the chart unused
+    enter: Callable  # (params, state)                 -> y
+    advance: Callable  # (params, y, v [V], dt [s])      -> y
+    leave: Callable  # (params, state entered, y)      -> State
+
+
 class Device(NamedTuple):
     """Describe a memristive one-port: i = current(params, state, v);  state' = step(params, state, v, dt, key).
 
@@ -36,6 +48,7 @@ class Device(NamedTuple):
     volatile: bool = False
     bounds: Callable | None = None  # (params) -> (State, State): lowest, highest; floats -inf and inf where unbounded
     check: Callable | None = None  # (params) -> None; raises ValueError on concrete leaves, lets tracers pass
+    chart: Chart | None = None
 
 
 def fill(params: Any, x) -> jax.Array:

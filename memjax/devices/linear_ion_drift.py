@@ -3,8 +3,8 @@
     dx/dt = (mu r_on / d^2) i f(x, i),   R(x) = r_on x + r_off (1 - x),   i = v / R(x),   x in [0, 1]
 Without window (f = 1), R^2 is linear in flux: R'^2 = R^2 - 2 (r_off - r_on) k v dt with k = mu r_on / d^2, so
     x' = clip(x + 2 k v dt / (R + R'), 0, 1)
-is exact over a step of constant voltage, for any dt, and nothing cancels in it.  From 0 to 1 takes .805 V s at the
-defaults.
+is exact over a step of constant voltage, for any dt, and nothing cancels in it.  Where only the end of a run is wanted,
+R^2 itself is stepped, which needs no root.  From 0 to 1 takes .805 V s at the defaults.
 Windows, with stp(u) = 1 for u >= 0 else 0, so that the sign of the current picks the bound ahead:
     joglekar     1 - (2x - 1)^(2p)                          Joglekar and Wolf, Eur. J. Phys. 30, 661 (2009)
     biolek       1 - (x - stp(-i))^(2p)                     Biolek et al., Radioengineering 18, 210 (2009)
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from memjax.devices._solvers import advance
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Chart, Device, Leaf, fill, require
 
 
 @struct.dataclass
@@ -62,6 +62,22 @@ def step(params, state, v, dt, key):
     return State(x=jnp.clip(state.x + drift / (before + after), 0.0, 1.0))
 
 
+def _squared_resistance(params, state):
+    return _resistance(params, state.x) ** 2
+
+
+def _advance_squared(params, y, v, dt):
+    fall = 2 * (params.r_off - params.r_on) * params.mu * params.r_on / params.d**2 * (v * dt)
+    return jnp.clip(y - fall, params.r_on**2, params.r_off**2)
+
+
+def _from_squared(params, state, y):
+    before = _resistance(params, state.x)
+    # The difference of two roots, so that a state that has not moved comes back to the bit.
+    moved = (before**2 - y) / ((params.r_off - params.r_on) * (before + jnp.sqrt(y)))
+    return State(x=jnp.clip(state.x + moved, 0.0, 1.0))
+
+
 def bounds(params):
     return State(x=0.0), State(x=1.0)
 
@@ -73,7 +89,17 @@ def check(params):
     require(params, "mu", lambda p: p.mu > 0, "more than 0 m^2/(V s)")
 
 
-DEVICE = Device("linear_ion_drift", Params, init, current, step, rate=rate, bounds=bounds, check=check)
+DEVICE = Device(
+    "linear_ion_drift",
+    Params,
+    init,
+    current,
+    step,
+    rate=rate,
+    bounds=bounds,
+    check=check,
+    chart=Chart(step, _squared_resistance, _advance_squared, _from_squared),
+)
 
 # (x, ahead, p, j) -> f, where ahead = stp(-i): 0 while x rises, 1 while it falls.
 # Even powers are powers of a square, since p may be any positive number.

@@ -77,6 +77,43 @@ def test_loop_is_pinched_and_narrows_with_frequency(x64):
     np.testing.assert_allclose(loop(200.0)[2].sum() / loop(100.0)[2].sum(), 0.5, rtol=1e-2)
 
 
+def test_the_end_alone_is_the_end_of_the_recorded_run(x64):
+    """Without a record the squared resistance is stepped: same end, for devices of their own that meet both bounds."""
+    x, scale = np.linspace(0, 1, 5), np.array([0.5, 0.8, 1.0, 1.5, 2.0])
+    many = ION.Params(r_on=100 * scale, r_off=np.linspace(1e3, 16e3, 5), d=10e-9, mu=1e-14 * scale)
+    voltage, dt = 3 * sine(200)[0], np.linspace(1e-3, 9e-3, 200)
+    start = ION.init(many, x)
+    end, nothing = devices.simulate(ION, many, start, voltage, dt, record=())
+    last, trace = devices.simulate(ION, many, start, voltage, dt)
+    assert nothing.current is None
+    assert trace.state.x.min() == 0
+    assert trace.state.x.max() == 1
+    np.testing.assert_allclose(end.x, last.x, rtol=0, atol=1e-12)
+    still, _ = devices.simulate(ION, many, start, np.zeros(3), dt[:3], record=())
+    np.testing.assert_array_equal(still.x, x)
+
+    def end_of(x, record):
+        return devices.simulate(ION, PARAMS, ION.init(PARAMS, x), voltage[:50], 1e-3, record=record)[0].x
+
+    slopes = [jax.grad(end_of)(0.4, record) for record in ((), "current")]
+    np.testing.assert_allclose(*slopes, rtol=1e-10)
+
+
+def test_only_the_models_own_step_is_charted(x64):
+    """Noise, a window or a solver changes the step, so a run without a record must change with it."""
+    start, voltage = ION.init(PARAMS, 0.4), np.ones(20)
+    noisy = devices.with_c2c_noise(ION)
+    runs = {
+        "own": devices.simulate(ION, PARAMS, start, voltage, 1e-2, record=()),
+        "noise": devices.simulate(noisy, noisy.Params(PARAMS, 0.3), start, voltage, 1e-2, jax.random.key(0), record=()),
+        "window": devices.simulate(with_window("biolek", 2), PARAMS, start, voltage, 1e-2, record=()),
+        "solver": devices.simulate(ION, PARAMS, start, voltage, 1e-2, record=(), solver="euler"),
+        "series": devices.simulate(ION, PARAMS, start, voltage, 1e-2, record=(), r_series=1e3),
+    }
+    ends = [float(state.x) for state, _ in runs.values()]
+    assert np.diff(sorted(ends)).min() > 1e-4, dict(zip(runs, ends, strict=True))
+
+
 # --- windows ------------------------------------------------------------------------------------------------------
 
 
