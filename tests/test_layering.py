@@ -24,13 +24,15 @@ NETWORK_OF_DEVICES = {"visual_network": {"noise", "devices"}}
 # plasticity: dw may come as Outer
 PROGRAMMING = {"programming": {"crossbar", "plasticity", *FUSION, *ARRAY["crossbar"]}}
 PHYSICS = {**NOISE, **FUSION, **MODELS, **PARTS, **ARRAY, **NETWORK_OF_DEVICES, **PROGRAMMING}
-DRIVERS = dict.fromkeys(("mitigation", "monte_carlo", "network", "learning", "fitting"), set(PHYSICS))
+DRIVERS = dict.fromkeys(("mitigation", "monte_carlo", "network", "learning", "fitting", "prony"), set(PHYSICS))
 for _name in DRIVERS:  # a row may also use itself; test_no_cycles keeps that honest
     DRIVERS[_name] = DRIVERS[_name] | set(DRIVERS)
+DRIVERS["prony"] = set()  # arithmetic on the host
 OUTER = {
     name: {*PHYSICS, *DRIVERS, "datasets", "checkpoint", "config", "results", "plot", "spice"}
     for name in ("datasets", "checkpoint", "config", "results", "plot", "spice")
 }
+OUTER["presets"] = {"devices", "variation", "config", "noise"}  # config reads the files, for the home of YAML is there
 TRAINING = {"training": {*PHYSICS, *DRIVERS, *OUTER}}  # what the command drives, without a terminal
 TOP = {name: {*PHYSICS, *DRIVERS, *OUTER, *TRAINING, "cli"} for name in ("cli", "__main__", "__init__")}
 MAY_IMPORT = {**{name: set() for name in LEAVES}, **PHYSICS, **DRIVERS, **OUTER, **TRAINING, **TOP}
