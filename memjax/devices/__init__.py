@@ -6,11 +6,44 @@ To add a model, add its file: it exports `DEVICE`, and `DEVICES` where one file 
 from types import ModuleType
 
 from memjax import _registry
+from memjax.devices._adaptive import simulate_adaptive
+from memjax.devices._cells import one_selector, one_transistor
+from memjax.devices._characteristic import characteristic_frequency
 from memjax.devices._simulate import Trace, simulate
-from memjax.devices._wrappers import with_c2c_noise
+from memjax.devices._stability import check_step
+from memjax.devices._wrappers import (
+    arrhenius,
+    with_c2c_noise,
+    with_drift,
+    with_endurance,
+    with_levels,
+    with_range_noise,
+    with_read_noise,
+    with_temperature,
+)
 from memjax.devices.base import Device, conductance
 
-__all__ = ["Device", "Trace", "conductance", "get", "names", "simulate", "with_c2c_noise"]
+__all__ = [
+    "Device",
+    "Trace",
+    "arrhenius",
+    "characteristic_frequency",
+    "check_step",
+    "conductance",
+    "get",
+    "names",
+    "one_selector",
+    "one_transistor",
+    "simulate",
+    "simulate_adaptive",
+    "with_c2c_noise",
+    "with_drift",
+    "with_endurance",
+    "with_levels",
+    "with_range_noise",
+    "with_read_noise",
+    "with_temperature",
+]
 
 
 def names() -> list[str]:

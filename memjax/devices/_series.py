@@ -1,4 +1,4 @@
-"""A resistor in series with the device: the voltage that is left for the device itself."""
+"""Something in series with the device: the voltage that is left for the device itself."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,21 @@ from jax import lax
 
 
 def device_voltage(current: Callable, v: jax.Array, r_series) -> jax.Array:
-    """Solve u + r_series i(u) = v for the device voltage u, elementwise.
+    """Solve u + r_series i(u) = v for the device voltage u, elementwise: a resistor in series.
 
     current: v [V] -> i [A], of the device in its present state, zero at 0 V and with the sign of v (passive), so that
-    the root lies between 0 and v.  v [...] in V; r_series [] or [...] in ohm, >= 0.  Newton's method kept inside the
-    bracket: a step that leaves it, or shrinks too slowly, becomes a bisection.  Derivatives by the implicit function.
+    the root lies between 0 and v.  v [...] in V; r_series [] or [...] in ohm, >= 0.
     """
+    return divide(lambda u: u + r_series * current(u) - v, v)
 
-    def residual(u):
-        return u + r_series * current(u) - v
+
+def divide(residual: Callable, v: jax.Array) -> jax.Array:
+    """Solve residual(u) = 0 for the device voltage u between 0 and v [V], elementwise.
+
+    residual: u [...] -> [...], rising (where it is flat, on the root's side), <= 0 at min(0, v) and >= 0 at max(0, v).
+    Newton's method kept inside the bracket: a step that leaves it, or shrinks too slowly, becomes a bisection.
+    Derivatives by the implicit function.
+    """
 
     def solve(f, start):
         tolerance = 4 * jnp.finfo(start.dtype).eps * jnp.abs(start)

@@ -1,4 +1,4 @@
-"""Wrappers: take a Device and return a Device."""
+"""Cycle-to-cycle noise relative to the step."""
 
 from functools import cache
 from typing import Any
@@ -9,6 +9,7 @@ from flax import struct
 
 from memjax import noise
 from memjax.devices._solvers import clamp, unbounded
+from memjax.devices._wrappers._common import bounds_of, like, need_key, stream, wrap
 from memjax.devices.base import Device, require
 
 
@@ -31,36 +32,24 @@ def with_c2c_noise(device: Device) -> Device:
         sigma: Any = 0.3
 
     def step(params, state, v, dt, key):
-        if key is None:
-            raise ValueError(f"device {device.name}+c2c draws noise at every write: give a key, as jax.random.key(0)")
+        need_key(name, key, "write")
         new = device.step(params.inner, state, v, dt, key)
-        lo, hi = bounds(params) if bounds else (jax.tree.map(lambda _: 0.0, new),) * 2
+        lo, hi = bounds_of(device, params, new)
         written = jnp.asarray(v) != 0
         leaves, treedef = jax.tree.flatten(new)
         noisy = []
-        for salt, (after, before, a, b) in enumerate(zip(leaves, *map(jax.tree.leaves, (state, lo, hi)), strict=True)):
+        for n, (after, before, a, b) in enumerate(zip(leaves, *map(jax.tree.leaves, (state, lo, hi)), strict=True)):
             if not unbounded(a, b):
-                xi = noise.normal(key, after.shape, after.dtype, salt=salt)
+                xi = noise.normal(key, after.shape, after.dtype, salt=stream(name) + n)
                 # Added to the step, not multiplied into it, so that sigma = 0 leaves the inner device's bits alone.
-                after = after + jnp.where(written, params.sigma * xi * (after - before), jnp.zeros_like(after))
+                extra = like(params.sigma, after) * xi * (after - before)
+                after = after + jnp.where(like(written, after), extra, jnp.zeros_like(after))
             noisy.append(after)
-        return clamp(bounds, params, treedef.unflatten(noisy))
+        return clamp(wrapped.bounds, params, treedef.unflatten(noisy))
 
     def check(params):
         require(params, "sigma", lambda p: p.sigma >= 0, "0 or more, relative to the step")
-        if device.check is not None:
-            device.check(params.inner)
 
-    bounds = device.bounds and (lambda params: device.bounds(params.inner))  # type: ignore[misc]
-    relax = device.relax and (lambda params, state, dt: device.relax(params.inner, state, dt))  # type: ignore[misc]
-    return device._replace(
-        name=f"{device.name}+c2c",
-        Params=Params,
-        init=lambda params, x: device.init(params.inner, x),
-        current=lambda params, state, v: device.current(params.inner, state, v),
-        step=step,
-        rate=None,
-        relax=relax,
-        bounds=bounds,
-        check=check,
-    )
+    wrapped = wrap(device, "c2c", Params, check, step=step, rate=None)
+    name = wrapped.name
+    return wrapped
