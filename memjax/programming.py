@@ -138,23 +138,27 @@ def _accumulate(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key
             "programming: an accumulator that writes some lines a call takes an Outer of one product; give lines=None"
         )
     (tiles, (m, _)), period = (xbar.active.shape[0], xbar.tile), len(state.b)
-    slot = turn % period
+    slot, b = turn % period, dw.b[0]
     pre = jnp.pad(dw.a[0], (0, tiles * m - xbar.shape[0])).reshape(tiles, m)
-    waiting = replace(state, pre=state.pre.at[slot].set(pre), b=state.b.at[slot].set(dw.b[0]))
     start = slot * params.lines
     # What these lines have collected since their last turn, one product over the calls that wait: the same sum as
-    # adding every call's outer product to the whole array, without touching the whole array.
-    recent = jax.lax.dynamic_slice_in_dim(waiting.pre, start, params.lines, axis=2)
+    # adding every call's outer product to the whole array, without touching the whole array. This call's slot still
+    # holds the call of a period ago and is left out; writing it first would copy the buffers.
     age = (slot - jnp.arange(period, dtype=jnp.int32)) % period
-    recent = recent * (params.leak ** age.astype(recent.dtype))[:, None, None]
+    left = jnp.where(age > 0, params.leak ** age.astype(b.dtype), 0.0)
+    recent = left[:, None, None] * jax.lax.dynamic_slice_in_dim(state.pre, start, params.lines, axis=2)
     old = keep(jax.lax.dynamic_slice_in_dim(state.a, start, params.lines, axis=1))
-    a = params.leak**period * old + jnp.einsum("trl,tc->rlc", recent, waiting.b)
+    a = params.leak**period * old + jnp.einsum("trl,tc->rlc", recent, state.b)
+    a = keep(a + jax.lax.dynamic_slice_in_dim(pre, start, params.lines, axis=1)[:, :, None] * b[None, None, :])
     unit = params.fire_at * params.step
     fire = _fire(a, unit)
     a = jax.lax.dynamic_update_slice_in_dim(state.a, a - unit * fire, start, axis=1)
     pulses = push_pull(xbar, fire.reshape(-1, xbar.shape[1]))
     xbar, events = crossbar.write(xbar, pulses, dt, key, rows=crossbar.Lines(start, params.lines), max_pulses=1)
-    return xbar, replace(waiting, a=a), events + Events(accumulate=_changes(dw))
+    waiting = (
+        jax.lax.dynamic_update_index_in_dim(buffer, new, slot, 0) for buffer, new in ((state.pre, pre), (state.b, b))
+    )
+    return xbar, Accumulator(a, *waiting), events + Events(accumulate=_changes(dw))
 
 
 def _fire(a: Array, unit: Any) -> Array:
