@@ -165,73 +165,72 @@ def numpy_vteam(p, x, voltage, dt):
     return numpy_run(step, x)
 
 
+def in_blocks(block):
+    """Run block(y, voltages, *numbers) over blocks of devices in parallel; voltages [T] shared, or [T, N].
+
+    The inner loop is a function of its own on a slice: in one nest with prange, numba does not vectorise it.
+    """
+    block = numba.njit(fastmath=True, error_model="numpy")(block)  # "python" checks every division for zero
+
+    @numba.njit(parallel=True, fastmath=True)
+    def shared_voltage(y, v, numbers):
+        for b in numba.prange((y.size + BLOCK - 1) // BLOCK):
+            block(y[b * BLOCK : min(y.size, (b + 1) * BLOCK)], v, *numbers)
+
+    @numba.njit(parallel=True, fastmath=True)
+    def own_voltage(y, v, numbers):
+        for b in numba.prange((y.size + BLOCK - 1) // BLOCK):
+            begin, end = b * BLOCK, min(y.size, (b + 1) * BLOCK)
+            block(y[begin:end], v[:, begin:end], *numbers)
+
+    return lambda y, v, *numbers: (shared_voltage if v.ndim == 1 else own_voltage)(y, v, numbers)
+
+
 def numba_kernels():
-    """Compile the kernels: voltage [T] is shared, [T, N] each device's own."""
-    jit = numba.njit(parallel=True, fastmath=True)
-    normal = np.random.standard_normal
+    """Return the kernels by name; each works in place on y [N]."""
 
-    @jit
     def add_clip(y, move, lo, hi):  # y <- clip(y + move_t): VTEAM, and R^2 of linear drift
-        n = y.size
-        for b in numba.prange((n + BLOCK - 1) // BLOCK):
-            begin, end = b * BLOCK, min(n, (b + 1) * BLOCK)
-            for t in range(move.size):
-                m = move[t]
-                for i in range(begin, end):
-                    z = y[i] + m
-                    z = lo if z < lo else z
-                    y[i] = hi if z > hi else z
+        for t in range(move.size):
+            m = move[t]
+            for i in range(y.size):
+                z = y[i] + m
+                z = lo if z < lo else z
+                y[i] = hi if z > hi else z
 
-    @jit
     def ion_euler(x, drift, r_on, r_off):
-        n, slope = x.size, r_on - r_off
-        for b in numba.prange((n + BLOCK - 1) // BLOCK):
-            begin, end = b * BLOCK, min(n, (b + 1) * BLOCK)
-            for t in range(drift.size):
-                d = drift[t]
-                for i in range(begin, end):
-                    z = x[i] + d / (r_off + slope * x[i])
-                    z = F(0) if z < F(0) else z
-                    x[i] = F(1) if z > F(1) else z
+        for t in range(drift.size):
+            d = drift[t]
+            for i in range(x.size):
+                z = x[i] + d / (r_off + (r_on - r_off) * x[i])
+                z = F(0) if z < F(0) else z
+                x[i] = F(1) if z > F(1) else z
 
-    @jit
-    def own_waveform(y, voltage, scale, lo, hi):  # y <- clip(y + scale v_t)
-        n = y.size
-        for b in numba.prange((n + BLOCK - 1) // BLOCK):
-            begin, end = b * BLOCK, min(n, (b + 1) * BLOCK)
-            for t in range(voltage.shape[0]):
-                for i in range(begin, end):
-                    z = y[i] + scale * voltage[t, i]
-                    z = lo if z < lo else z
-                    y[i] = hi if z > hi else z
+    def scale_clip(y, v, scale, lo, hi):  # y <- clip(y + scale v_t), a waveform each
+        for t in range(v.shape[0]):
+            for i in range(y.size):
+                z = y[i] + scale * v[t, i]
+                z = lo if z < lo else z
+                y[i] = hi if z > hi else z
 
-    @jit
-    def vteam_own_waveform(x, voltage, up, down, v_on, v_off):  # exponents of 4 as products
-        n = x.size
-        for b in numba.prange((n + BLOCK - 1) // BLOCK):
-            begin, end = b * BLOCK, min(n, (b + 1) * BLOCK)
-            for t in range(voltage.shape[0]):
-                for i in range(begin, end):
-                    v = voltage[t, i]
-                    a, c = v / v_on - F(1), v / v_off - F(1)
-                    a = F(0) if a < F(0) else a * a
-                    c = F(0) if c < F(0) else c * c
-                    z = x[i] + up * a * a - down * c * c
-                    z = F(0) if z < F(0) else z
-                    x[i] = F(1) if z > F(1) else z
+    def vteam(x, v, up, down, v_on, v_off):  # a waveform each; exponents of 4 as products
+        for t in range(v.shape[0]):
+            for i in range(x.size):
+                a, c = v[t, i] / v_on - F(1), v[t, i] / v_off - F(1)
+                a = F(0) if a < F(0) else a * a
+                c = F(0) if c < F(0) else c * c
+                z = x[i] + up * a * a - down * c * c
+                z = F(0) if z < F(0) else z
+                x[i] = F(1) if z > F(1) else z
 
-    @jit
     def vteam_noisy(x, move, sigma):
-        n = x.size
-        for b in numba.prange((n + BLOCK - 1) // BLOCK):
-            begin, end = b * BLOCK, min(n, (b + 1) * BLOCK)
-            for t in range(move.size):
-                for i in range(begin, end):
-                    z = min(max(x[i] + move[t], F(0)), F(1))
-                    z += F(sigma * normal()) * (z - x[i])
-                    x[i] = min(max(z, F(0)), F(1))
+        for t in range(move.size):
+            m = move[t]
+            for i in range(x.size):
+                z = min(max(x[i] + m, F(0)), F(1))
+                z += F(sigma * np.random.standard_normal()) * (z - x[i])  # noqa: NPY002 (all that numba has)
+                x[i] = min(max(z, F(0)), F(1))
 
-    return add_clip, ion_euler, own_waveform, vteam_own_waveform, vteam_noisy
+    return {kernel.__name__: in_blocks(kernel) for kernel in (add_clip, ion_euler, scale_clip, vteam, vteam_noisy)}
 
 
 def on_copy(kernel, x, *arguments):
@@ -281,15 +280,15 @@ def shared(device, x, steps, kernels):
         yield "memjax", "exact", memjax_run(ION, p, x, v, dt), "passes over the state: a step is a loop of its own"
         yield "memjax", "euler", memjax_run(ION, p, x, v, dt, "euler"), "the division"
         if kernels:
-            yield "numba", "exact", squared(kernels[0], p, x, -fall * v * F(dt)), "arithmetic, in the L1 cache"
-            yield "numba", "euler", on_copy(kernels[1], x, k * v * F(dt), r_on, r_off), "the division"
+            yield "numba", "exact", squared(kernels["add_clip"], p, x, -fall * v * F(dt)), "arithmetic, in the L1 cache"
+            yield "numba", "euler", on_copy(kernels["ion_euler"], x, k * v * F(dt), r_on, r_off), "the division"
         yield "numpy", "exact", numpy_ion(p, x, v, dt, exact=True), "one thread, a pass an operation"
         yield "numpy", "euler", numpy_ion(p, x, v, dt, exact=False), "one thread, a pass an operation"
     else:
         yield "memjax", "exact", memjax_run(VTEAM, p, x, v, dt), "passes over the state: a step is a loop of its own"
         if kernels:
             move = vteam_rate(p, v) * F(dt)
-            yield "numba", "exact", on_copy(kernels[0], x, move, F(0), F(1)), "arithmetic, in the L1 cache"
+            yield "numba", "exact", on_copy(kernels["add_clip"], x, move, F(0), F(1)), "arithmetic, in the L1 cache"
         yield "numpy", "exact", numpy_vteam(p, x, v, dt), "one thread, a pass an operation"
 
 
@@ -300,12 +299,12 @@ def own(device, x, steps, kernels):
         fall = ion_numbers(p)[3]
         yield "memjax", "exact", memjax_run(ION, p, x, v, dt), "reading the voltages"
         if kernels:
-            yield "numba", "exact", squared(kernels[2], p, x, v, -fall * F(dt)), "reading the voltages"
+            yield "numba", "exact", squared(kernels["scale_clip"], p, x, v, -fall * F(dt)), "reading the voltages"
     else:
         yield "memjax", "exact", memjax_run(VTEAM, p, x, v, dt), "two powers a device and step"
         if kernels:
             up, down = F(p.k_on / p.d * dt), F(p.k_off / p.d * dt)
-            run = on_copy(kernels[3], x, v, up, down, F(p.v_on), F(p.v_off))
+            run = on_copy(kernels["vteam"], x, v, up, down, F(p.v_on), F(p.v_off))
             yield "numba", "exact", run, "reading the voltages; powers as products, which fixes alpha = 4"
 
 
@@ -317,7 +316,7 @@ def noisy(device, x, steps, kernels):
     yield "memjax", "threefry", memjax_run(threefry(device), p, x, v, dt), "threefry and erf_inv"
     if kernels and device is VTEAM:
         move = vteam_rate(p.inner, v) * F(dt)
-        yield "numba", "its generator", on_copy(kernels[4], x, move, SIGMA), "the generator, two threads"
+        yield "numba", "its generator", on_copy(kernels["vteam_noisy"], x, move, SIGMA), "the generator, two threads"
 
 
 def main():
