@@ -24,7 +24,8 @@ CONVENTION = (
     "E_max = E_min + e_read N_read + e_write N_accumulate, with N_read sensed column read-outs and N_accumulate "
     "increments of the volatile accumulators; memristor prices: MAC 0.1 pJ, read and verify 0.5 pJ, write 5 pJ. "
     "CMOS: one MAC a weight at 1 pJ and one write a weight update at 100 pJ. "
-    "inference is the forward pass; training is what learning adds to it (feedback, accumulation, pulses). "
+    "inference is the forward pass; training is all that a training sample costs: the forward pass, then feedback, "
+    "accumulation and pulses. "
     "Peripherals (drivers, converters, neurons, buses) are in none of them."
 )
 
@@ -76,8 +77,8 @@ def metrics(config: Config, counts: dict, plan: Plan, samples: Samples, *, inter
         "test_accuracy": _summary(evaluated[-1]) if evaluated else None,
         "evaluated_on": f"{len(samples.test_y)} {samples.what} samples of {config.data.dataset}",
         "energy_per_sample": {
-            kind: {name: joule / seen for name, joule in energy.joules(counts["events"][kind]).items()}
-            for kind in ("inference", "training")
+            kind: {name: joule / seen for name, joule in energy.joules(events).items()}
+            for kind, events in _events(counts).items()
         }
         | {"convention": CONVENTION},
         "events": _events(counts),
@@ -99,8 +100,12 @@ def metrics(config: Config, counts: dict, plan: Plan, samples: Samples, *, inter
 
 
 def _events(counts: dict) -> dict[str, dict[str, int]]:
-    """Return the event counts in the ledger's order: a checkpoint gives them back sorted by name."""
-    return {kind: {name: counts["events"][kind][name] for name in energy.FIELDS} for kind in ("inference", "training")}
+    """Return the event counts in the ledger's order (checkpoints sort them); training has its forward passes in it."""
+    forward, learned = (counts["events"][kind] for kind in ("inference", "training"))
+    return {
+        "inference": {name: forward[name] for name in energy.FIELDS},
+        "training": {name: forward[name] + learned[name] for name in energy.FIELDS},
+    }
 
 
 def _summary(accuracy: np.ndarray) -> dict:
@@ -153,11 +158,6 @@ def write(
 
 def _energy(found: dict) -> Any:
     seen = found["samples"] * found["n_chips"]
-    named = {
-        f"{kind}: {name}": (count / seen, _PRICES[name])
-        for kind in ("inference", "training")
-        for name, count in found["events"][kind].items()
-        if count
-    }
-    counts, prices = ({name: pair[k] for name, pair in named.items()} for k in (0, 1))
+    counts = {name: count / seen for name, count in found["events"]["training"].items() if count}
+    prices = {name: _PRICES[name] for name in counts}
     return plot.energy_breakdown(counts, prices, title=r"$E_\mathrm{max}$ of a training sample")
