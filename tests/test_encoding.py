@@ -56,3 +56,13 @@ def test_shapes_and_types(shape, x64):
         for coded in (encoding.direct(x, 7), encoding.rate(x, 7, jax.random.key(0)), encoding.latency(x, 7)):
             assert coded.shape == (7, *shape)
             assert coded.dtype == dtype
+
+
+def test_shift_moves_each_image_and_fills_with_zero():
+    images = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5) + 1
+    moved = np.asarray(encoding.shift(jnp.asarray(images), jnp.array([[1, -2], [0, 3]])))
+    expected = np.zeros_like(images)
+    expected[0, 1:, :3] = images[0, :3, 2:]  # one down, two to the left
+    expected[1, :, 3:] = images[1, :, :2]  # three to the right
+    np.testing.assert_array_equal(moved, expected)
+    assert moved.dtype == np.uint8
