@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from memjax.devices._series import device_voltage
 from memjax.devices._solvers import SOLVERS, advance
-from memjax.devices.base import Device, accept
+from memjax.devices.base import Chart, Device, accept
 
 
 @struct.dataclass
@@ -59,6 +59,8 @@ def simulate(
     if every < 1 or int(every) != every:
         raise ValueError(f"every = {every}: accepted is a whole number of steps, 1 or more")
     state, voltage, dt, r_series = _fit_shapes(device, params, state, voltage, dt, r_series)
+    if not record and solver is None and r_series is None and device.chart and device.chart.step is device.step:
+        return _end(device.chart, params, state, voltage, dt), Trace()
     move = _mover(device, solver)
     steps = voltage.shape[0]
     keys = None if key is None else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(steps))
@@ -87,6 +89,17 @@ def simulate(
         state, row = block(state, jax.tree.map(lambda leaf: leaf[whole:], inputs))
         trace = jax.tree.map(lambda rows, last: jnp.concatenate([rows, last[None]]), trace, row)
     return state, trace
+
+
+def _end(chart: Chart, params, state, voltage, dt):
+    """Return the final state, having stepped in the chart's coordinate."""
+
+    def move(y, inputs):
+        v, dt_t = inputs
+        return chart.advance(params, y, v, dt if dt_t is None else dt_t), None
+
+    y, _ = lax.scan(move, chart.enter(params, state), (voltage, dt if dt.ndim else None))
+    return chart.leave(params, state, y)
 
 
 def _mover(device: Device, solver: str | None) -> Callable:
