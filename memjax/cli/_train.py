@@ -1,5 +1,6 @@
 """`memjax train`: the run's progress while it goes, and a summary at its end."""
 
+import shlex
 import signal
 import sys
 import time
@@ -44,20 +45,20 @@ def train(
     settings = configs.load(source, overrides)
     if out is None:
         out = Path("runs") / f"{source.stem}-{configs.digest(settings)[:8]}"
-    for note in settings.notes:
-        print(f"note: {note}")
-
     from memjax import training
 
     title = f"training {settings.chips} chip(s) on {settings.data.dataset} -> {out}"
+    if not resume:
+        title = "\n".join([*settings.notes, title])
     show = _Terminal(title) if sys.stdout.isatty() else _Lines(title)
     try:
         with show:
             metrics = training.train(settings, out, data_dir, resume=resume, progress=show)
     except training.Interrupted as stopped:
-        data = f" --data-dir {data_dir}" if data_dir is not None else ""
+        command = ["memjax", "train", "--resume", "--out", str(out)]
+        command += [] if data_dir is None else ["--data-dir", str(data_dir)]
         print(f"stopped after {stopped.done:,} of {stopped.total:,} samples; everything is saved. To go on:")
-        print(f"  memjax train --resume --out {out}{data}", flush=True)
+        print(f"  {shlex.join(command)}", flush=True)
         raise typer.Exit(128 + signal.Signals(stopped.signum)) from None
     _summary(metrics, out)
 
@@ -91,9 +92,9 @@ class _Terminal:
     """A live bar."""
 
     def __init__(self, title: str):
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        columns = (TextColumn("{task.completed:,}/{task.total:,}"), BarColumn(), TextColumn("{task.description}"))
+        columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
         self.title, self.bar = title, Progress(*columns)
         self.task = self.bar.add_task("compiling", total=None)
 
