@@ -13,6 +13,7 @@ from jax.core import Tracer
 
 from memjax.devices._series import device_voltage
 from memjax.devices._solvers import SOLVERS, advance
+from memjax.devices._stability import fastest_decay, refuse_unstable
 from memjax.devices.base import Chart, Device, accept
 
 
@@ -49,45 +50,54 @@ def simulate(
     solver: "euler", "heun" or "rk4" integrates the model's `rate` instead of taking its own `step`.  The state's
     dtype is the simulation's.
 
-    Raises ValueError on parameters that the model refuses, shapes that do not fit, or an unknown record or solver.
+    Raises ValueError on parameters that the model refuses, shapes that do not fit, an unknown record or solver, or a
+    dt at which the solver is unstable at a state that the run came to (not inside jit, vmap or grad, where nothing is
+    known yet: see `check_step`).
     """
     if device.check is not None:
         device.check(params)
-    record = (record,) if isinstance(record, str) else record
-    if unknown := set(record) - {"current", "state"}:
-        raise ValueError(f"record = {sorted(unknown)}: accepted are 'current' and 'state'")
+    record = check_record(record)
     if every < 1 or int(every) != every:
         raise ValueError(f"every = {every}: accepted is a whole number of steps, 1 or more")
-    state, voltage, dt, r_series = _fit_shapes(device, params, state, voltage, dt, r_series)
+    state, voltage, dt, r_series = fit_shapes(device, params, state, voltage, dt, r_series)
     if not record and solver is None and r_series is None and device.chart and device.chart.step is device.step:
         return _end(device.chart, params, state, voltage, dt), Trace()
     move = _mover(device, solver)
     steps = voltage.shape[0]
     keys = None if key is None else jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(steps))
+    traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, state, voltage, dt, r_series)))
+    stiffest = None if solver is None or traced else jnp.zeros((), dt.dtype)  # None: nobody can look at it
 
-    def one(state, inputs):
+    def one(carry, inputs):
+        state, stiffest = carry
         v, dt_t, key_t = inputs
         if r_series is not None:
             v = device_voltage(lambda u: device.current(params, state, u), jnp.broadcast_to(v, shape), r_series)
+        dt_t = dt if dt_t is None else dt_t
         current = device.current(params, state, v) if "current" in record else None
-        state = move(params, state, v, dt if dt_t is None else dt_t, key_t)
-        return state, Trace(current, state if "state" in record else None)
+        if stiffest is not None:
+            stiffest = jnp.maximum(stiffest, dt_t * fastest_decay(device, params, state, v))
+        state = move(params, state, v, dt_t, key_t)
+        return (state, stiffest), Trace(current, state if "state" in record else None)
 
-    def block(state, inputs):
-        state, row = one(state, jax.tree.map(lambda leaf: leaf[0], inputs))
+    def block(carry, inputs):
+        carry, row = one(carry, jax.tree.map(lambda leaf: leaf[0], inputs))
         if every > 1:
             rest = jax.tree.map(lambda leaf: leaf[1:], inputs)
-            state, _ = lax.scan(lambda s, x: (one(s, x)[0], None), state, rest)
-        return state, row
+            carry, _ = lax.scan(lambda s, x: (one(s, x)[0], None), carry, rest)
+        return carry, row
 
     shape = jax.eval_shape(device.current, params, state, voltage[0]).shape
     inputs = (voltage, dt if dt.ndim else None, keys)
     whole = steps // every * every
     blocks = jax.tree.map(lambda leaf: leaf[:whole].reshape(whole // every, every, *leaf.shape[1:]), inputs)
-    state, trace = lax.scan(block, state, blocks)
+    carry, trace = lax.scan(block, (state, stiffest), blocks)
     if whole < steps:
-        state, row = block(state, jax.tree.map(lambda leaf: leaf[whole:], inputs))
+        carry, row = block(carry, jax.tree.map(lambda leaf: leaf[whole:], inputs))
         trace = jax.tree.map(lambda rows, last: jnp.concatenate([rows, last[None]]), trace, row)
+    state, stiffest = carry
+    if solver is not None and stiffest is not None and not isinstance(stiffest, Tracer):
+        refuse_unstable(device, solver, dt, stiffest)
     return state, trace
 
 
@@ -100,6 +110,14 @@ def _end(chart: Chart, params, state, voltage, dt):
 
     y, _ = lax.scan(move, chart.enter(params, state), (voltage, dt if dt.ndim else None))
     return chart.leave(params, state, y)
+
+
+def check_record(record: str | Sequence[str]) -> Sequence[str]:
+    """Return what to record as a sequence; raise ValueError on what there is not."""
+    record = (record,) if isinstance(record, str) else record
+    if unknown := set(record) - {"current", "state"}:
+        raise ValueError(f"record = {sorted(unknown)}: accepted are 'current' and 'state'")
+    return record
 
 
 def _mover(device: Device, solver: str | None) -> Callable:
@@ -115,7 +133,7 @@ def _mover(device: Device, solver: str | None) -> Callable:
     return lambda params, state, v, dt, key: advance(solver, rate, device.bounds, params, state, v, dt)
 
 
-def _fit_shapes(device: Device, params, state, voltage, dt, r_series):
+def fit_shapes(device: Device, params, state, voltage, dt, r_series):
     """Bring state, voltage and r_series to one rank and one dtype; check what cannot be brought there."""
     dtype = jnp.result_type(float, *jax.tree.leaves(state))
     state = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=dtype), state)

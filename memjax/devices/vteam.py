@@ -7,7 +7,8 @@
 The paper writes the opposite sign: w = d (1 - x), v_paper = -v, k_on < 0.  So its v_on = -1.5 V, v_off = 0.3 V,
 k_on = -216.2 m/s are 1.5 V, -0.3 V and 216.2 m/s here.
 No window: the rate depends on the voltage alone, and a step is exact for any dt, x + (dx/dt) dt clipped to [0, 1].
-Time scale: from 0 to 1 in 1.1 ns at 2 V and from 1 to 0 in 32 ps at -2 V; 9 ms at 1.55 V.  Drive it at 1e8 Hz and more.
+Time scale: from 0 to 1 in 1.1 ns at 2 V and from 1 to 0 in 32 ps at -2 V; 11 us at 1.55 V.
+`characteristic_frequency`: 1.8 GHz at 2 V.
 Source: Kvatinsky et al., IEEE T. Circuits Syst. II 62, 786 (2015), doi:10.1109/TCSII.2015.2433536; the parameter set
 is the one in circulation with public code.
 """

@@ -5,7 +5,8 @@
 A linear equation in w at constant voltage, so a step is exact for any dt:
     w' = clip(w_inf + (w - w_inf) exp(-lam dt / tau), 0, 1),    w_inf = eta1 tau sinh(eta2 v)
 lam multiplies the decay too: at rest w fades with the time constant tau / lam = 2.22 s, not tau = 10 s.
-Time scale: at 1 V w settles at 1.09, past the bound, in that 2.22 s; at 1.5 V from 0 to 1 in .3 s.  Drive it at 1 Hz.
+Time scale: at 1 V w settles at 1.09, past the bound, in that 2.22 s; at 1.5 V from 0 to 1 in .3 s.
+`characteristic_frequency`: .5 Hz at 1 V, 6.8 Hz at 1.5 V.
 Source: Chang, Jo, Kim, Sheridan, Gaba and Lu, Appl. Phys. A 102, 857 (2011); its volatility, Chang, Jo and Lu, ACS Nano
 5, 7669 (2011), doi:10.1021/nn202983n.  The numbers are those of the circulating SPICE deck, with the decay on.
 """
