@@ -225,11 +225,12 @@ def read_events(xbar: Crossbar, delivered: Array, vectors: int = 1, *, back: boo
         active, tile, lines = active.T, tile[::-1], xbar.shape[0]
     # Columns of each tile that exist: the padded ones of the last tile are not read.
     columns = jnp.clip(lines - tile[1] * jnp.arange(active.shape[1], dtype=jnp.int32), 0, tile[1])
-    inputs = _pad(delivered.astype(jnp.int32), 0, active.shape[0] * tile[0]).reshape(active.shape[0], tile[0]).sum(1)
-    sensed = jnp.sum(columns * jnp.max(active, axis=0))
-    return Events(
-        mac=xbar.polarity * jnp.sum(inputs[:, None] * active * columns[None, :]), read=xbar.polarity * vectors * sensed
-    )
+    inputs = _pad(delivered.astype(jnp.int32), 0, active.shape[0] * tile[0]).reshape(active.shape[0], tile[0])
+    # Counts stay int32 where 64-bit types are enabled too: a sum of integers would widen them.
+    inputs = jnp.sum(inputs, axis=1, dtype=jnp.int32)
+    reached = jnp.sum(inputs[:, None] * active * columns[None, :], dtype=jnp.int32)
+    sensed = jnp.sum(columns * jnp.max(active, axis=0), dtype=jnp.int32)
+    return Events(mac=xbar.polarity * reached, read=xbar.polarity * vectors * sensed)
 
 
 def write(

@@ -41,8 +41,8 @@ def online(learner: Learner, augment: Callable | None = None) -> Callable:
     """Compile the online loop: step(chips, keys [chips], images, labels, order [S], rates, first) -> (chips, Record).
 
     Learns samples images[order] one by one on every chip at once. rates is a pytree of learning rates [S]; sample s of
-    the whole run has the key fold_in(chip key, first + s), so how the run is cut into chunks changes nothing. The
-    chips' state is donated. augment(images [S, n] of bytes, sample numbers [S]) -> images changes what is shown, the
+    the whole run has the key fold_in(chip key, first + s), so how the run is cut into chunks changes nothing (to the
+    bit, but for chunks of one sample, which compile without a loop). The chips' state is donated. augment(images [S, n] of bytes, sample numbers [S]) -> images changes what is shown, the
     same for all chips.
     """
 

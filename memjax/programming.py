@@ -170,7 +170,7 @@ def _changes(dw: Array | Outer) -> Array:
     if not isinstance(dw, Outer):
         return count(dw)
     pre, post = (jnp.sum(side != 0, axis=1, dtype=jnp.int32) for side in dw)
-    return jnp.sum(pre * post)
+    return jnp.sum(pre * post, dtype=jnp.int32)
 
 
 def _stochastic(params: Params, state, dw, xbar, dt, key, turn):
