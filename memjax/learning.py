@@ -42,8 +42,8 @@ def online(learner: Learner, augment: Callable | None = None) -> Callable:
 
     Learns samples images[order] one by one on every chip at once. rates is a pytree of learning rates [S]; sample s of
     the whole run has the key fold_in(chip key, first + s), so how the run is cut into chunks changes nothing (to the
-    bit, but for chunks of one sample, which compile without a loop). The chips' state is donated. augment(images [S, n] of bytes, sample numbers [S]) -> images changes what is shown, the
-    same for all chips.
+    bit, but for chunks of one sample, which compile without a loop). The chips' state is donated. augment(images [S, n]
+    of bytes, sample numbers [S]) -> images changes what is shown, the same for all chips.
     """
 
     def one_chip(state, key, images, labels, order, rates, first):

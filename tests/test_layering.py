@@ -19,7 +19,7 @@ FUSION = {"_fusion": set()}  # beside noise: JAX only, for what is worked out in
 MODELS = {name: {"noise"} for name in ("devices", "neurons", "encoding", "energy")}
 MODELS["plasticity"] = {"noise", "neurons"}  # a rule may use a neuron's surrogate derivative
 PARTS = {name: {*NOISE, *MODELS} for name in ("periphery", "wires", "variation", "thermal")}
-ARRAY = {"crossbar": {"noise", "devices", "periphery", "wires", "energy"}}
+ARRAY = {"crossbar": {*NOISE, *FUSION, "devices", "periphery", "wires", "energy"}}
 NETWORK_OF_DEVICES = {"visual_network": {"noise", "devices"}}
 # plasticity: dw may come as Outer
 PROGRAMMING = {"programming": {"crossbar", "plasticity", *FUSION, *ARRAY["crossbar"]}}
