@@ -84,7 +84,8 @@ def fit(t, y, *, modes_per_decade: float = 4.0) -> Series:
     c = optimize.nnls(modes[:, used] / scale[used], np.ones_like(t), maxiter=100 * tau.size)[0] / scale[used]
     seen = (modes[:, used] * c).max(axis=0) > NOTHING
     tau, c = tau[used][seen], c[seen]
-    return Series(tuple(tau.tolist()), tuple(c.tolist()), _error(evaluate(Series(tau, c, 0.0), t), y))
+    series = Series(tuple(tau.tolist()), tuple(c.tolist()), 0.0)
+    return series._replace(error=_error(evaluate(series, t), y))
 
 
 def power_law(a: float, t_min: float, t_max: float, *, amplitude: float = 1.0, modes_per_decade: float = 4.0) -> Series:
