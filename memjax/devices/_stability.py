@@ -56,8 +56,8 @@ def fastest_decay(device: Device, params, state, v) -> jax.Array:
 def refuse_unstable(device: Device, solver: str, dt, product) -> None:
     """Raise ValueError unless product = max of dt |d rate / d state| is within the solver's limit."""
     limit, product, longest = LIMITS[solver], float(product), float(np.max(dt))
-    stable = 0.99 * longest * limit / product
     if not product <= limit:
+        stable = 0.99 * longest * limit / product
         raise ValueError(
             f"device {device.name!r}, solver {solver!r}: dt = {longest:g} s is unstable, dt |d rate / d state| reaches"
             f" {product:.3g} where at most {limit:g} is stable; accepted is dt <= {stable:.3g} s,"

@@ -152,6 +152,8 @@ def test_growth_and_rest_are_stable_at_any_step():
     for device, v in ((ION, 1.0), (SINE, 1.0), (VTEAM, 1.0), (VTEAM, 2.0)):
         params = device.Params()
         devices.check_step(device, params, device.init(params, np.array([0.3, 0.9])), v, 1e3)
+    still = VTEAM.init(VTEAM.Params(), 0.5)
+    devices.simulate(VTEAM, VTEAM.Params(), still, np.ones(2), 1e3, solver="rk4")
     with pytest.raises(ValueError, match="'volatile' has no rate"):
         devices.check_step(devices.get("volatile"), None, None, 1.0, 1e-3)
     with pytest.raises(ValueError, match="solver = 'rk45': accepted are 'euler', 'heun', 'rk4'"):
