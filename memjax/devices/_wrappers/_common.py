@@ -35,7 +35,9 @@ def wrap(device: Device, suffix: str, params: type, check: Callable, **changes) 
         "relax": inner_relax and (lambda params, state, dt: inner_relax(params.inner, state, dt)),
         "bounds": inner_bounds and (lambda params: inner_bounds(params.inner)),
     }
-    return device._replace(name=f"{device.name}+{suffix}", Params=params, check=check_both, **{**same, **changes})
+    return device._replace(
+        name=f"{device.name}+{suffix}", Params=params, check=check_both, chart=None, **{**same, **changes}
+    )
 
 
 def _own(params: Any) -> list:

@@ -62,7 +62,7 @@ def with_endurance(device: Device) -> Device:
         return Wearing(inner, state.writes + begins.astype(zero.dtype), None if programmed else sign)
 
     def relax(params, state, dt):
-        inner = inner_relax(params.inner, state.inner, dt)
+        inner = inner_relax(params.inner, state.inner, dt)  # type: ignore[misc]
         return Wearing(inner, state.writes, None if programmed else jnp.zeros_like(state.sign))
 
     def bounds(params):

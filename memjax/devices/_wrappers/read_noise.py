@@ -145,7 +145,7 @@ def _noisy(device: Device, suffix: str, params_class: type, check, draw, effect,
         return Noisy(inner, draw(params, n, dt, key, stream(name)))
 
     def relax(params, state, dt):
-        return Noisy(inner_relax(params.inner, state.inner, dt), state.n)
+        return Noisy(inner_relax(params.inner, state.inner, dt), state.n)  # type: ignore[misc]
 
     def bounds(params):
         lo, hi = bounds_of(device, params, jax.eval_shape(device.init, params.inner, 0.5))

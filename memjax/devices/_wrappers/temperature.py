@@ -51,10 +51,10 @@ def with_temperature(device: Device) -> Device:
         return device.step(params.inner, state, v, dt * factor(params), key)
 
     def rate(params, state, v):
-        return jax.tree.map(lambda r: r * like(factor(params), r), inner_rate(params.inner, state, v))
+        return jax.tree.map(lambda r: r * like(factor(params), r), inner_rate(params.inner, state, v))  # type: ignore[misc]
 
     def relax(params, state, dt):
-        return inner_relax(params.inner, state, dt * factor(params))
+        return inner_relax(params.inner, state, dt * factor(params))  # type: ignore[misc]
 
     def check(params):
         require(params, "temperature", lambda p: p.temperature > 0, "more than 0 K")
