@@ -1,10 +1,18 @@
 """`memjax devices` and `memjax rules`: what there is, with the defaults of every parameter."""
 
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 
-def list_devices() -> None:
-    """List the memristor models with their parameters (SI units)."""
+def list_devices(
+    presets: Annotated[
+        bool, typer.Option("--presets", help="List the presets instead: models with published or fitted parameters.")
+    ] = False,
+) -> None:
+    """List the memristor models with their parameters (SI units), or the presets with their sources."""
+    if presets:
+        return _list_presets()
     from memjax import devices
 
     rows = []
@@ -12,6 +20,18 @@ def list_devices() -> None:
         device = devices.get(name)
         rows.append((name, device.switching, "yes" if device.volatile else "no", _defaults(device.Params)))
     _table("memristor models", ("name", "switching", "volatile", "parameters"), rows)
+
+
+def _list_presets() -> None:
+    from memjax import presets
+
+    rows = []
+    for name in presets.names():
+        meta = presets.load(name).meta
+        doi = f", doi:{meta.source.doi}" if meta.source.doi else ""
+        data = f" Data: {meta.source.data} ({meta.source.licence})." if meta.source.data else ""
+        rows.append((name, meta.device, meta.title, f"{meta.status}; {meta.source.citation}{doi}.{data}"))
+    _table("presets", ("name", "model", "what", "source"), rows)
 
 
 def list_rules() -> None:

@@ -11,7 +11,7 @@ SHAPES = ("sine", "triangle", "pulses")
 
 
 def simulate(
-    device: Annotated[str, typer.Argument(help="Memristor model, one of `memjax devices`.")],
+    device: Annotated[str, typer.Argument(help="Memristor model or preset, one of `memjax devices` (--presets).")],
     waveform: Annotated[
         str, typer.Option(help="sine, triangle, pulses, or a CSV file of time [s], voltage [V].")
     ] = "sine",
@@ -36,10 +36,10 @@ def simulate(
     import jax
     import numpy as np
 
-    from memjax import devices, files, plot, results
+    from memjax import devices, files, plot, presets, results
 
-    model = devices.get(device)
-    params = _params(model, set_ or [])
+    values = _values(devices.get(presets.model(device)), set_ or [])
+    model, params = presets.resolve(device, values)
     if waveform in SHAPES:
         t, voltage = _waveform(waveform, amplitude, frequency, periods, steps)
         last = slice((periods - 1) * steps, None)
@@ -68,6 +68,13 @@ def simulate(
 
 
 def _params(model: Any, given: list[str]) -> Any:
+    params = model.Params(**_values(model, given))
+    if model.check is not None:
+        model.check(params)
+    return params
+
+
+def _values(model: Any, given: list[str]) -> dict[str, float]:
     import difflib
 
     known, values = list(vars(model.Params())), {}
@@ -83,10 +90,7 @@ def _params(model: Any, given: list[str]) -> Any:
             values[name] = float(value)
         except ValueError:
             raise UserError(f"--set {text}: a parameter is written field=number, as {known[0]}=1e-6") from None
-    params = model.Params(**values)
-    if model.check is not None:
-        model.check(params)
-    return params
+    return values
 
 
 def _waveform(shape: str, amplitude: float, frequency: float, periods: int, steps: int) -> tuple[Any, Any]:
@@ -113,7 +117,7 @@ def _read(path: Path) -> tuple[Any, Any]:
 
     if not path.exists():
         raise UserError(
-            f"waveform {str(path)!r}: accepted is one of {', '.join(SHAPES)}, or a CSV file, and there is no such file"
+            f"waveform {str(path)!r}: accepted is {', '.join(SHAPES)} or a CSV file, and there is no such file"
         )
     try:
         with path.open(encoding="utf-8") as file:

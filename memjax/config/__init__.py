@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ValidationError
 
-from memjax.config import _yaml
+from memjax.config import _presets, _yaml
 from memjax.config._yaml import Key
 from memjax.config.schema import Config, Section
 from memjax.errors import ConfigError
@@ -30,7 +30,8 @@ __all__ = [
 def load(path: str | os.PathLike, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML file, apply overrides ("learning.epochs=2", values in YAML) and check everything -> Config.
 
-    The device and its parameters are checked too. Raises ConfigError with every problem at once: for each its key, its
+    A preset in device.name becomes its model, parameters, spread and noise, where the file does not say otherwise. The
+    device and its parameters are checked too. Raises ConfigError with every problem at once: for each its key, its
     line in the file or the override, what is wrong and what is accepted.
     """
     path = Path(path)
@@ -106,7 +107,7 @@ def _build_device(config: Config) -> tuple[Any, list[Problem]]:
     try:
         device = devices.get(config.device.name)
     except ValueError as error:
-        return None, [(("device", "name"), str(error))]
+        return None, [(("device", "name"), _no_device(config.device.name, devices.names(), error))]
     known = list(device.Params.__dataclass_fields__)
     values, origin, problems = {}, {}, []
     flat = {key: getattr(config.device, key) for key in ("g_min", "g_max", "tau")}
@@ -135,12 +136,21 @@ def _build_device(config: Config) -> tuple[Any, list[Problem]]:
     return params, []
 
 
+def _no_device(name: str, known: list[str], error: ValueError) -> str:
+    presets = _presets.names()
+    if name in presets:
+        return f"{name!r} is a preset, which load, load_text and from_dict turn into settings; a Config holds those"
+    if near := difflib.get_close_matches(name, [*known, *presets], n=1):
+        return f"unknown device {name!r}; did you mean {near[0]!r}? (known: {', '.join([*known, *presets])})"
+    return f"{error}; presets: {', '.join(presets)}"
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
 def _validate(data: dict, name: str, where: Mapping[Key, str]) -> Config:
     try:
-        config = Config.model_validate(data)
+        config = Config.model_validate(_presets.expand(data))
     except ValidationError as error:
         problems = [_describe(e) for e in error.errors(include_url=False)]
         raise ConfigError(_message(name, problems, where)) from None

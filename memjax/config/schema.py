@@ -52,7 +52,7 @@ class Section(BaseModel):
 class Device(Section):
     """Which memristor model, with which parameters, and how it is read and written."""
 
-    name: str = Field(default="volatile", description="memristor model, one of `memjax devices`")
+    name: str = Field(default="volatile", description="memristor model or preset, one of `memjax devices` (--presets)")
     params: dict[str, Parameter] = Field(
         default={}, description="parameters of the model that differ from its own, SI units"
     )
