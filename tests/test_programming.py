@@ -106,9 +106,10 @@ def test_leak_meets_the_closed_form(x64):
     for lines in (1, 3, None):
         params = AccumulatorParams(step=1.0, leak=0.8, lines=lines)
         state = programmer.init(params, xbar)
+        outer = Outer(jnp.full((1, 13), 1e-2), jnp.full((1, 5), 1e-2))
+        step = jax.jit(lambda state, turn, p=params, o=outer: programmer.step(p, state, o, xbar, DT, None, turn))
         for turn in range(7):
-            outer = Outer(jnp.full((1, 13), 1e-2), jnp.full((1, 5), 1e-2))
-            _, state, events = programmer.step(params, state, outer, xbar, DT, None, turn)
+            _, state, events = step(state, turn)
             assert energy.total(events)["pulse"] == 0
         left = programming.collected(params, state, xbar, 7)
         np.testing.assert_allclose(left, dw * (1 - 0.8**7) / 0.2, rtol=1e-12)
