@@ -67,13 +67,6 @@ def simulate(
     _report(t, voltage, current, conductance, rest, last, out)
 
 
-def _params(model: Any, given: list[str]) -> Any:
-    params = model.Params(**_values(model, given))
-    if model.check is not None:
-        model.check(params)
-    return params
-
-
 def _values(model: Any, given: list[str]) -> dict[str, float]:
     import difflib
 

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from memjax.cli._simulate import _params
+from memjax.cli._simulate import _values
 from memjax.errors import UserError
 
 STEPS = 1000  # in a period: the longest that ngspice may take, and memjax's own
 
 
 def spice(
-    device: Annotated[str, typer.Argument(help="Memristor model, one of `memjax devices`.")],
+    device: Annotated[str, typer.Argument(help="Memristor model or preset, one of `memjax devices` (--presets).")],
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A parameter of the model; repeatable.")
     ] = None,
@@ -26,11 +26,11 @@ def spice(
     out: Annotated[Path | None, typer.Option(help="File of the netlist; default: print it.")] = None,
 ) -> None:
     """Write one device as an ngspice netlist: a subcircuit of behavioural sources, and a transient that drives it."""
-    from memjax import devices, files
+    from memjax import devices, files, presets
     from memjax import spice as netlists
 
-    model = devices.get(device)
-    params = _params(model, set_ or [])
+    given = _values(devices.get(presets.model(device)), set_ or [])
+    model, params = presets.resolve(device, given)
     shapes = {"sine": netlists.sine, "triangle": lambda a, f: netlists.triangle(a, f, periods)}
     if waveform not in shapes:
         raise UserError(f"--waveform {waveform}: accepted is {' or '.join(shapes)}")
