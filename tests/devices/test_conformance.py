@@ -30,7 +30,7 @@ class Drive(NamedTuple):
 DRIVES = {
     "vteam": Drive(v=2.0, dt=1e-13, low=1.6, span=5e-12),  # at rest from -.3 to 1.5 V, and switches in picoseconds
     "yakopcic": Drive(low=0.8, span=2e-3),  # at rest from -.75 to .09 V; f has kinks at x = .3 and .5
-    "diffusive": Drive(span=1e-4),  # 2 ms is its whole way
+    "diffusive": Drive(dt=1e-4, span=1e-4),  # 2 ms is its whole way
     "vcm": Drive(v=1.5, dt=1e-9, low=1.35, span=2e-9),  # at rest below 1.3 V, and switches in 0.2 us
     "metastable_switch": Drive(span=1e-5),  # 0.1 ms is its whole way
     "second_order": Drive(span=5e-3),  # at 1 V its volatile state follows within 10 ms
@@ -254,9 +254,11 @@ def test_solvers_converge_to_the_step_at_their_order(device, drive_of, x64):
         voltage, dt = jnp.repeat(coarse, refine), drive_of.span / refine
         return ravel_pytree(devices.simulate(device, params, state, voltage, dt, solver=solver, record=())[0])[0]
 
-    exact = end(None, 64)
-    for solver, order in {"euler": 1, "heun": 2, "rk4": 4}.items():
-        errors = [float(jnp.abs(end(solver, n) - exact).max()) for n in (1, 2, 4)]
+    # A step that is no closed form has an order of its own, against the finest of the solvers.
+    own = {"diffusive": {None: 2}, "vcm": {None: 2}}.get(device.name, {})
+    exact = end("rk4" if own else None, 64)
+    for solver, order in {"euler": 1, "heun": 2, "rk4": 4, **own}.items():
+        errors = [float(jnp.abs(end(solver, n) / exact - 1).max()) for n in (1, 2, 4)]
         if errors[0] < 1e-13:  # a rate that does not depend on the state: every solver is exact
             assert max(errors) < 1e-13
             continue
@@ -274,11 +276,13 @@ def test_broadcast_vmap_and_python_loop_agree(device, drive_of):
     one = jax.vmap(lambda s, v: devices.simulate(device, params, s, v, dt, key), in_axes=(0, 1), out_axes=(0, 1))
     apart, mapped = jax.jit(one)(state, voltage)
     currents, states = loop(device, params, state, np.asarray(voltage), dt, key)
-    chex.assert_trees_all_close(together, apart, rtol=1e-6)
+    # diffusive: ln i changes by 13 over the range of its state, and magnifies the rounding of it as much.
+    rtol = {"diffusive": 1e-5}.get(device.name, 1e-6)
+    chex.assert_trees_all_close(together, apart, rtol=rtol)
     atol = {"modular": 1e-9}.get(device.name, 0)  # its modes pass through zero, where rounding is not relative to them
-    chex.assert_trees_all_close(trace, mapped, rtol=1e-6, atol=atol)
-    chex.assert_trees_all_close(trace.current, currents, rtol=2e-6)
-    chex.assert_trees_all_close(trace.state, states, rtol=2e-6, atol=atol)
+    chex.assert_trees_all_close(trace, mapped, rtol=rtol, atol=atol)
+    chex.assert_trees_all_close(trace.current, currents, rtol=2 * rtol)
+    chex.assert_trees_all_close(trace.state, states, rtol=2 * rtol, atol=atol)
 
 
 def test_different_devices_in_one_array(device, drive_of):
