@@ -94,6 +94,7 @@ def test_chunks_change_nothing(chunk):
     assert_equal(record, cut_record)
 
 
+@pytest.mark.broad
 def test_chunks_of_one_sample_change_nothing_but_rounding():
     chips, record = whole()
     cut_chips, cut_record = run(1)

@@ -102,6 +102,7 @@ def test_forward_equals_a_loop(encoding, steps, reset, x64):
     np.testing.assert_array_equal(net(jnp.asarray(batch), jax.random.key(0)).shape, (6, 3))
 
 
+@pytest.mark.broad
 def test_rate_coding_presents_spikes_of_the_right_rate(x64):
     net = make(encoding="rate", steps=50)
     x = images()[0]
@@ -307,6 +308,7 @@ def test_a_chip_is_reproducible_from_its_key_and_spread_does_not_reshuffle_it():
     assert np.mean(np.ravel(first.params.step_up)[:size] == np.ravel(second.params.step_up)) < 0.05
 
 
+@pytest.mark.broad
 def test_first_weights_have_the_scale_that_is_asked_for():
     chip = Chip(params=DEVICE.Params(), spread={}, init_gain=1.5)
     net = make(chip=chip, sizes=(400, 100, 100), tile=(64, 64), settings=AccumulatorParams(step=0.02))
@@ -338,6 +340,7 @@ def test_float_types(bits):
         assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(net, network.Weight, network.Volatile))} == {dtype}
 
 
+@pytest.mark.broad
 def test_c2c_noise_is_drawn_at_every_write():
     """The same pulses on devices with and without noise: a noisy step is 1 + 0.3 xi times the plain one."""
     x, noisy = jnp.asarray(images(seed=7, size=60)[0], jnp.float32), devices.with_c2c_noise(DEVICE)

@@ -10,6 +10,8 @@ import pytest
 
 from memjax import devices
 
+pytestmark = pytest.mark.broad
+
 ION, SWITCH, WOX, YAKOPCIC, VTEAM, SINE = map(
     devices.get, ("linear_ion_drift", "metastable_switch", "wox", "yakopcic", "vteam", "sine_drift")
 )

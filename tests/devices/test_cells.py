@@ -9,6 +9,8 @@ import pytest
 from memjax import devices
 from memjax.devices._cells.one_transistor import compliance
 
+pytestmark = pytest.mark.broad
+
 ION = devices.get("linear_ion_drift")
 CELLS = {"1t": devices.one_transistor, "1s": devices.one_selector}
 

@@ -14,6 +14,8 @@ import pytest
 from memjax import devices
 from memjax.devices import diffusive
 
+pytestmark = pytest.mark.broad
+
 STUDY = Path(__file__).resolve().parents[2] / "experiments" / "diffusive"
 DEVICE = devices.get("diffusive")
 PUBLISHED = diffusive.Params(**diffusive.PARAMETER_SETS["published"])

@@ -8,6 +8,8 @@ import pytest
 
 from memjax import devices
 
+pytestmark = pytest.mark.broad
+
 # One of every kind: the wrapper sees only the protocol, and the voltages below move each of these.
 NAMES = ["exponential", "linear_ion_drift", "pcm", "sine_drift", "soft_bounds", "volatile", "volatile_nonvolatile"]
 

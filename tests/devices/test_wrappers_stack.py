@@ -8,6 +8,8 @@ import pytest
 
 from memjax import devices
 
+pytestmark = pytest.mark.broad
+
 INF = float("inf")
 # wrapper, parameters that switch it off, parameters that show
 WRAPPERS = {
