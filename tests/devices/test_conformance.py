@@ -37,7 +37,21 @@ DRIVES = {
 }
 
 
-@pytest.fixture(params=devices.names())
+# One of every kind runs by default: volatile and not, an ODE and pulses, exact steps and solvers. The others are broad.
+QUICK = (
+    "exponential",
+    "linear_ion_drift",
+    "sine_drift",
+    "soft_bounds",
+    "volatile",
+    "volatile_nonvolatile",
+    "vteam",
+    "wox",
+    "yakopcic",
+)
+
+
+@pytest.fixture(params=[n if n in QUICK else pytest.param(n, marks=pytest.mark.broad) for n in devices.names()])
 def device(request):
     return devices.get(request.param)
 

@@ -7,6 +7,8 @@ import pytest
 
 from memjax import devices, prony
 
+pytestmark = pytest.mark.broad
+
 MODULAR = devices.get("modular")
 PARAMS = MODULAR.Params()
 TAU = np.array([0.05, 1.0, np.inf])

@@ -8,6 +8,8 @@ import pytest
 from memjax import devices
 from memjax.devices import pcm
 
+pytestmark = pytest.mark.broad
+
 HOUR, DAY, YEAR = 3600.0, 86400.0, 365 * 86400.0
 PCM = devices.get("pcm")
 

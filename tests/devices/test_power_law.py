@@ -7,6 +7,8 @@ import pytest
 
 from memjax import devices
 
+pytestmark = pytest.mark.broad
+
 POWER, SOFT = devices.get("power_law"), devices.get("soft_bounds")
 
 

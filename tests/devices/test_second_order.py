@@ -8,6 +8,8 @@ from scipy.integrate import solve_ivp
 
 from memjax import devices
 
+pytestmark = pytest.mark.broad
+
 SECOND = devices.get("second_order")
 PARAMS = SECOND.Params()
 State = devices.second_order.State

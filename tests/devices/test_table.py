@@ -7,6 +7,8 @@ import pytest
 from memjax import devices
 from memjax.devices import table
 
+pytestmark = pytest.mark.broad
+
 TABLE = devices.get("table")
 
 

@@ -10,6 +10,8 @@ import pytest
 from memjax import devices
 from memjax.devices import vcm
 
+pytestmark = pytest.mark.broad
+
 VCM = devices.get("vcm")
 ELEMENTARY_OVER_BOLTZMANN = 1.602176634e-19 / 1.380649e-23  # K/V
 

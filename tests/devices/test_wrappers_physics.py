@@ -8,6 +8,8 @@ import pytest
 
 from memjax import devices
 
+pytestmark = pytest.mark.broad
+
 SOFT, VOLATILE, ION = (devices.get(name) for name in ("soft_bounds", "volatile", "linear_ion_drift"))
 N = 20_000
 
