@@ -310,7 +310,8 @@ def relax(xbar: Crossbar, dt: Any, *, frozen: bool = False) -> Crossbar:
 def spike(xbar: Crossbar, step: Callable, pre: Array, post: Array, dt: Any, *, frozen: bool = False) -> Crossbar:
     """Let the two spike lines of every device act on it: state <- step(params, state, pre_i, post_j, dt).
 
-    step is a device's own spike table, as `devices.volatile.spike_step`; pre [rows] and post [cols] hold 0 and 1.
+    step is a device's own spike table, as `devices.volatile.spike_step`; pre [rows] and post [cols] hold what it takes,
+    0 and 1 for spikes.
     Spikes do not reach an inactive tile. Raises ValueError for spikes of another shape.
     """
     (rows, cols), (m, n), (r, c) = xbar.shape, xbar.tile, xbar.active.shape

@@ -6,6 +6,15 @@ from memjax.devices.base import Leaf, fill, require
 
 
 @struct.dataclass
+class Params:
+    g_min: Leaf = 1e-6  # S
+    g_max: Leaf = 1e-4  # S
+    step_up: Leaf = 1 / 64  # fraction of the range, at mid-range
+    step_down: Leaf = 1 / 64  # fraction of the range, at mid-range
+    v_write: Leaf = 1.0  # V
+
+
+@struct.dataclass
 class State:
     x: Leaf  # 1, in [0, 1]
 

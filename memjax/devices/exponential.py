@@ -17,12 +17,7 @@ from memjax.devices.base import Device, Leaf, require
 
 
 @struct.dataclass
-class Params:
-    g_min: Leaf = 1e-6  # S
-    g_max: Leaf = 1e-4  # S
-    step_up: Leaf = 1 / 64  # fraction of the range, at mid-range
-    step_down: Leaf = 1 / 64  # fraction of the range, at mid-range
-    v_write: Leaf = 1.0  # V
+class Params(_pulsed.Params):
     beta_up: Leaf = 1.0  # 1, nonlinearity
     beta_down: Leaf = 1.0  # 1, nonlinearity
 

@@ -9,19 +9,9 @@ Source: the soft-bounds device of Gokmen and Vlasov, Front. Neurosci. 10, 333 (2
 """
 
 import jax.numpy as jnp
-from flax import struct
 
-from memjax.devices._pulsed import State, bounds, check, current, init
-from memjax.devices.base import Device, Leaf
-
-
-@struct.dataclass
-class Params:
-    g_min: Leaf = 1e-6  # S
-    g_max: Leaf = 1e-4  # S
-    step_up: Leaf = 1 / 64  # fraction of the range, at mid-range
-    step_down: Leaf = 1 / 64  # fraction of the range, at mid-range
-    v_write: Leaf = 1.0  # V
+from memjax.devices._pulsed import Params, State, bounds, check, current, init
+from memjax.devices.base import Device
 
 
 def step(params, state, v, dt, key):
