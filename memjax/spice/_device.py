@@ -6,7 +6,7 @@ import numpy as np
 
 from memjax.devices import Device
 from memjax.devices.base import accept
-from memjax.spice.models import constants, equations, scalar, substitute
+from memjax.spice.models import Equations, constants, entries, equations, scalar, substitute
 
 # A state that is pushed against its bound is held within this share of its range (see `_held`).
 HOLD = 1e-6
@@ -43,27 +43,31 @@ def subcircuit(device: Device, params: Any = None) -> str:
     """Return a model as an ngspice subcircuit `NAME plus minus`, with a parameter for every field of params.
 
     Each state is the voltage of an internal node of that name: a capacitor of 1 F, charged by a behavioural source with
-    d state / dt, from the subcircuit's parameter `<state>_0` on.  A bounded state is clipped wherever it is used, and
-    its rate fades to zero within the last 1e-6 of its range while it is pushed against the bound.
+    d state / dt, from the subcircuit's parameter `<state>_0` on.  1 V is 1 in the state's unit, and 1 nm for the gap of
+    `vcm`.  A bounded state is clipped wherever it is used, and its rate fades to zero within the last 1e-6 of its range
+    while it is pushed against the bound.
+    A model's noise has no SPICE form: the subcircuit is the model without a key.
 
     Raises ValueError on a model without a SPICE form, and on params that it refuses or that are not scalars.
     """
     params = _checked(device, params)
-    model, values = equations(device), constants(device, params)
-    start = device.init(params, 0.5)
+    model, values = equations(device, params), constants(device, params)
+    start = entries(device.init(params, 0.5))
     nodes = {"v": "v(plus,minus)"} | {name: f"{{{name}}}" for name in values}
-    limits = {name: _limits(device, params, name) for name in model.rate}
+    limits = {name: _limits(device, params, name, _scale(model, name)) for name in model.rate}
     for name, limit in limits.items():
         clipped = limit and f"min(max(v({name}),{_number(limit[0])}),{_number(limit[1])})"
-        nodes[name] = clipped or f"v({name})"
+        unit = _scale(model, name)
+        nodes[name] = (clipped or f"v({name})") if unit == 1 else f"({_number(unit)}*{clipped or f'v({name})'})"
     lines = [f".subckt {name_of(device)} plus minus params:"]
     lines += [f"+ {name}={_number(value)}" for name, value in values.items()]
-    lines += [f"+ {name}_0={_number(getattr(start, name))}" for name in model.rate]
+    lines += [f"+ {name}_0={_number(start[name] / _scale(model, name))}" for name in model.rate]
     lines.append(f"Bcurrent plus minus I = {substitute(model.current, nodes)}")
     for name, rate in model.rate.items():
         lines.append(f"C{name} {name} 0 1 ic={{{name}_0}}")
         # The rate has a node of its own, because it is used twice where the state is bounded.
-        lines.append(f"Brate_{name} rate_{name} 0 V = {substitute(rate, nodes)}")
+        per = "" if _scale(model, name) == 1 else f" / {_number(_scale(model, name))}"
+        lines.append(f"Brate_{name} rate_{name} 0 V = {substitute(rate, nodes)}{per}")
         lines.append(f"Bmove_{name} 0 {name} I = {_held(name, limits[name])}")
     return "\n".join([*lines, ".ends"]) + "\n"
 
@@ -95,9 +99,11 @@ def netlist(
     accept("max_step", max_step, 0 < max_step <= stop, f"more than 0 s, at most stop = {stop:g} s")
     accept("r_series", r_series, np.isfinite(r_series) and r_series >= 0, "0 ohm or more")
     text = subcircuit(device, params)
-    start = state if isinstance(state, type(device.init(params, 0.5))) else device.init(params, state)
-    states = list(equations(device).rate)
-    first = " ".join(f"{name}_0={_number(scalar(f'state.{name}', getattr(start, name)))}" for name in states)
+    start = entries(state if isinstance(state, type(device.init(params, 0.5))) else device.init(params, state))
+    model = equations(device, params)
+    states = list(model.rate)
+    values = {name: scalar(f"state.{name}", start[name]) / _scale(model, name) for name in states}
+    first = " ".join(f"{name}_0={_number(value)}" for name, value in values.items())
     node = "dev" if r_series else "in"
     saved = ["v(in)", "i(vin)", *(f"v(x1.{name})" for name in states), *(["v(dev)"] if r_series else [])]
     lines = [
@@ -127,11 +133,15 @@ def _checked(device: Device, params: Any) -> Any:
     return params
 
 
-def _limits(device: Device, params: Any, name: str) -> tuple[float, float] | None:
-    """Return a state's lowest and highest value, or None for a record without bounds."""
+def _scale(model: Equations, name: str) -> float:
+    return model.scale.get(name, 1.0)
+
+
+def _limits(device: Device, params: Any, name: str, unit: float) -> tuple[float, float] | None:
+    """Return the lowest and highest voltage of a state's node, or None for a state without bounds."""
     if device.bounds is None:
         return None
-    low, high = (scalar(name, getattr(bound, name)) for bound in device.bounds(params))
+    low, high = (scalar(name, entries(bound)[name]) / unit for bound in device.bounds(params))
     return (low, high) if np.isfinite([low, high]).all() else None
 
 
@@ -147,4 +157,5 @@ def _held(name: str, limits: tuple[float, float] | None) -> str:
 
 
 def _number(value) -> str:
-    return repr(float(value))
+    # SPICE has no infinity; nothing in a model comes near this number.
+    return repr(min(float(value), 1e300))
