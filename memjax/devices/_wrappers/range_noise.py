@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from memjax import noise
@@ -24,7 +25,13 @@ def with_range_noise(device: Device) -> Device:
 
     Params: inner (the device's own Params), sigma [] or the state's rank: C2C sd, relative to the range.
     sigma is traced, and 0 gives the inner device exactly.  The wrapped device has no `rate`.
+    Raises ValueError for a model of which no state is bounded: it would get no noise at all.
     """
+    if not _has_range(device):
+        raise ValueError(
+            f"device {device.name!r} has no bounded state, so no range that noise could be relative to; accepted is"
+            " with_c2c_noise, relative to the step"
+        )
 
     @struct.dataclass
     class Params:
@@ -54,3 +61,10 @@ def with_range_noise(device: Device) -> Device:
     wrapped = wrap(device, "range_noise", Params, check, step=step, rate=None)
     name = wrapped.name
     return wrapped
+
+
+def _has_range(device: Device) -> bool:
+    if device.bounds is None:
+        return False
+    ends = device.bounds(device.Params())
+    return any(np.all(np.isfinite(np.subtract(b, a))) for a, b in zip(*map(jax.tree.leaves, ends), strict=True))
