@@ -103,12 +103,16 @@ def simulate(
 
 def _end(chart: Chart, params, state, voltage, dt):
     """Return the final state, having stepped in the chart's coordinate."""
+    scalars = all(jnp.ndim(leaf) == 0 for leaf in jax.tree.leaves(params)) and voltage.ndim == 1
+    dts = jnp.broadcast_to(dt, voltage.shape[:1])
+    # Of different devices, or of a waveform each, the drives of all steps would fill the memory.
+    drives = jax.vmap(partial(chart.drive, params))(voltage, dts) if scalars else None
 
     def move(y, inputs):
-        v, dt_t = inputs
-        return chart.advance(params, y, v, dt if dt_t is None else dt_t), None
+        v, dt_t, u = inputs
+        return chart.advance(params, y, u if scalars else chart.drive(params, v, dt_t)), None
 
-    y, _ = lax.scan(move, chart.enter(params, state), (voltage, dt if dt.ndim else None))
+    y, _ = lax.scan(move, chart.enter(params, state), (voltage, dts, drives))
     return chart.leave(params, state, y)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+
+from memjax.devices.base import clip
 
 State = Any
 
@@ -50,7 +51,7 @@ def clamp(bounds: Callable | None, params, state: State) -> State:
     if bounds is None:
         return state
     lo, hi = bounds(params)
-    return jax.tree.map(lambda s, a, b: s if unbounded(a, b) else jnp.clip(s, a, b), state, lo, hi)
+    return jax.tree.map(lambda s, a, b: s if unbounded(a, b) else clip(s, a, b), state, lo, hi)
 
 
 def advance(solver: str, rate: Callable, bounds: Callable | None, params, state: State, v, dt) -> State:

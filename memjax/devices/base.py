@@ -17,16 +17,27 @@ from jax.core import Tracer
 Leaf = jax.Array | float
 
 
-class Chart(NamedTuple):
-    """A coordinate in which a model's own step costs less; where nothing is recorded, `simulate` runs in it.
+def _same(params, state):
+    return state
 
-    leave(enter) is the state itself, and leave(advance(enter)) is the step, but for rounding.
+
+def _left(params, entered, y):
+    return y
+
+
+class Chart(NamedTuple):
+    """A model's own step in two parts, the voltage's and the state's; where nothing is recorded, `simulate` runs in it.
+
+    A voltage that all devices share is then worked out once, for all steps together.  `enter` and `leave` change to a
+    coordinate y in which a step costs less, if the model has one.  leave(enter) is the state itself, and
+    leave(advance(enter, drive)) is the step, but for rounding.
     """
 
     step: Callable  # the step that it stands for: a wrapper that replaces the device's step leaves the chart unused
-    enter: Callable  # (params, state)                 -> y
-    advance: Callable  # (params, y, v [V], dt [s])      -> y
-    leave: Callable  # (params, state entered, y)      -> State
+    drive: Callable  # (params, v [V], dt [s])         -> u, all that the step needs of them
+    advance: Callable  # (params, y, u)                  -> y
+    enter: Callable = _same  # (params, state)                 -> y
+    leave: Callable = _left  # (params, state entered, y)      -> State
 
 
 class Device(NamedTuple):
@@ -63,6 +74,16 @@ def fill(params: Any, x) -> jax.Array:
     # An explicit dtype makes the array strongly typed, so that a state keeps its type over steps and never retraces.
     x = x.astype(jnp.result_type(float, given, *leaves))
     return jnp.broadcast_to(x, np.broadcast_shapes(x.shape, *map(np.shape, leaves)))
+
+
+def clip(x, low, high) -> jax.Array:
+    """Return x within [low, high], where low <= high; NaN stays NaN.
+
+    Written as two selections, each one instruction of a CPU: `jnp.clip` costs three times as many, for its rule that a
+    NaN bound wins, and a step of a simple model is little else.  The derivative at a bound is that of x.
+    """
+    x = jnp.where(x > high, high, x)
+    return jnp.where(x < low, low, x)
 
 
 def accept(name: str, value, ok, accepted: str) -> None:

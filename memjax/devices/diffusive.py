@@ -24,7 +24,7 @@ from flax import struct
 
 from memjax import noise
 from memjax.devices._phi import phi1
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Device, Leaf, clip, fill, require
 
 
 @struct.dataclass
@@ -91,7 +91,7 @@ def _grow(params, state, charge):
     gap = params.alpha + 1 - state.res - state.fil
     gain = jnp.minimum(2 * charge, gap**2 - params.alpha**2)
     fil = state.fil + gain / (gap + jnp.sqrt(gap**2 - gain))
-    return State(fil=jnp.clip(fil, 0.0, 1 - state.res), res=state.res + jnp.zeros_like(fil))
+    return State(fil=clip(fil, 0.0, 1 - state.res), res=state.res + jnp.zeros_like(fil))
 
 
 def step(params, state, v, dt, key):

@@ -13,7 +13,7 @@ from flax import struct
 
 from memjax.devices import _pulsed
 from memjax.devices._pulsed import State, bounds, current, init
-from memjax.devices.base import Device, Leaf, require
+from memjax.devices.base import Device, Leaf, clip, require
 
 
 @struct.dataclass
@@ -27,7 +27,7 @@ def step(params, state, v, dt, key):
     # Selecting the exponent first costs one exp instead of two: training spends most of its writes here.
     size = jnp.where(v > 0, params.step_up, params.step_down)
     slope = jnp.where(v > 0, -params.beta_up, params.beta_down)
-    return State(x=jnp.clip(x + v / params.v_write * size * jnp.exp(slope * (x - 0.5)), 0.0, 1.0))
+    return State(x=clip(x + v / params.v_write * size * jnp.exp(slope * (x - 0.5)), 0.0, 1.0))
 
 
 def check(params):

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from memjax.devices._solvers import advance
-from memjax.devices.base import Chart, Device, Leaf, fill, require
+from memjax.devices.base import Chart, Device, Leaf, clip, fill, require
 
 
 @struct.dataclass
@@ -59,23 +59,26 @@ def step(params, state, v, dt, key):
     drift = 2 * params.mu * params.r_on / params.d**2 * v * dt
     # Held at r_on: past that bound the root is not needed, since x is clipped there.
     after = jnp.sqrt(jnp.maximum(before**2 - (params.r_off - params.r_on) * drift, params.r_on**2))
-    return State(x=jnp.clip(state.x + drift / (before + after), 0.0, 1.0))
+    return State(x=clip(state.x + drift / (before + after), 0.0, 1.0))
 
 
 def _squared_resistance(params, state):
     return _resistance(params, state.x) ** 2
 
 
-def _advance_squared(params, y, v, dt):
-    fall = 2 * (params.r_off - params.r_on) * params.mu * params.r_on / params.d**2 * (v * dt)
-    return jnp.clip(y - fall, params.r_on**2, params.r_off**2)
+def _fall(params, v, dt):
+    return 2 * (params.r_off - params.r_on) * params.mu * params.r_on / params.d**2 * (v * dt)
+
+
+def _advance_squared(params, y, fall):
+    return clip(y - fall, params.r_on**2, params.r_off**2)
 
 
 def _from_squared(params, state, y):
     before = _resistance(params, state.x)
     # The difference of two roots, so that a state that has not moved comes back to the bit.
     moved = (before**2 - y) / ((params.r_off - params.r_on) * (before + jnp.sqrt(y)))
-    return State(x=jnp.clip(state.x + moved, 0.0, 1.0))
+    return State(x=clip(state.x + moved, 0.0, 1.0))
 
 
 def bounds(params):
@@ -98,7 +101,7 @@ DEVICE = Device(
     rate=rate,
     bounds=bounds,
     check=check,
-    chart=Chart(step, _squared_resistance, _advance_squared, _from_squared),
+    chart=Chart(step, _fall, _advance_squared, _squared_resistance, _from_squared),
 )
 
 # (x, ahead, p, j) -> f, where ahead = stp(-i): 0 while x rises, 1 while it falls.

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Chart, Device, Leaf, clip, fill, require
 
 K_B_OVER_Q = 1.380649e-23 / 1.602176634e-19  # V/K, exact in the SI
 
@@ -58,11 +58,20 @@ def relax(params, state, dt):
     return step(params, state, 0.0, dt, None)
 
 
-def step(params, state, v, dt, key):
+def _drive(params, v, dt):
+    """Return where x settles at v, and the share of the way there that dt takes."""
     p_on, p_off = _probabilities(params, v)
     total = p_on + p_off
-    moved = state.x + (p_on / total - state.x) * -jnp.expm1(-total * dt / params.tau)
-    return State(x=jnp.clip(moved, 0.0, 1.0))
+    return p_on / total, -jnp.expm1(-total * dt / params.tau)
+
+
+def _advance(params, state, drive):
+    settled, share = drive
+    return State(x=clip(state.x + (settled - state.x) * share, 0.0, 1.0))
+
+
+def step(params, state, v, dt, key):
+    return _advance(params, state, _drive(params, v, dt))
 
 
 def bounds(params):
@@ -89,4 +98,5 @@ DEVICE = Device(
     volatile=True,
     bounds=bounds,
     check=check,
+    chart=Chart(step, _drive, _advance),
 )

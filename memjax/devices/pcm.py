@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from memjax import noise
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Device, Leaf, clip, fill, require
 
 
 @struct.dataclass
@@ -47,7 +47,7 @@ class State:
 
 def init(params, x):
     g = params.g_min + (params.g_max - params.g_min) * fill(params, x)
-    g = jnp.clip(g, params.g_min, params.g_max)  # rounding may leave the range at x = 1
+    g = clip(g, params.g_min, params.g_max)  # rounding may leave the range at x = 1
     return State(g=g, z=jnp.zeros_like(g), t=jnp.zeros_like(g))
 
 
@@ -81,7 +81,7 @@ def program(params: Params, x, key: jax.Array) -> State:
     sd = params.prog_scale * (0.26348 + 1.9650 * u - 1.1731 * u**2) * params.g_max / 25.0
     g = target.g + sd * noise.normal(noise.fold_in(key, "programming"), u.shape, u.dtype)
     z = noise.normal(noise.fold_in(key, "drift exponent"), u.shape, u.dtype)
-    return State(g=jnp.clip(g, params.g_min, params.g_max), z=z, t=target.t)
+    return State(g=clip(g, params.g_min, params.g_max), z=z, t=target.t)
 
 
 def read_noise_sd(params: Params, state: State, v: Leaf = 0.1) -> jax.Array:
@@ -105,7 +105,7 @@ def step(params, state, v, dt, key):
     # A device that drifted below g_min stays where it is when it is melted.
     written = jnp.where(v > 0, up, jnp.minimum(down, now))
     return State(
-        g=jnp.where(v == 0, state.g, jnp.clip(written, params.g_min, params.g_max)),
+        g=jnp.where(v == 0, state.g, clip(written, params.g_min, params.g_max)),
         z=state.z + jnp.zeros_like(now),
         t=jnp.where(v == 0, state.t, 0.0) + dt,
     )

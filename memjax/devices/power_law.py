@@ -14,7 +14,7 @@ from flax import struct
 
 from memjax.devices import _pulsed
 from memjax.devices._pulsed import State, bounds, current, init
-from memjax.devices.base import Device, Leaf, require
+from memjax.devices.base import Device, Leaf, clip, require
 
 
 @struct.dataclass
@@ -27,7 +27,7 @@ def step(params, state, v, dt, key):
     up = jnp.asarray(v) > 0
     distance = jnp.where(up, 2 - 2 * state.x, 2 * state.x)
     size = jnp.where(up, params.step_up, params.step_down) * distance ** jnp.where(up, params.p_up, params.p_down)
-    return State(x=jnp.clip(state.x + v / params.v_write * size, 0.0, 1.0))
+    return State(x=clip(state.x + v / params.v_write * size, 0.0, 1.0))
 
 
 def check(params):

@@ -6,10 +6,11 @@ Its text writes R' = R + alpha sin(v) dt: the same while unclipped, with alpha =
 Source: dynamic visualisation of memristor synapses, preprint, 17 May 2024; the form of its code.
 """
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Chart, Device, Leaf, clip, fill, require
 
 
 @struct.dataclass
@@ -38,8 +39,16 @@ def rate(params, state, v):
     return State(w=params.beta * jnp.sin(v), phi=v)
 
 
+def _drive(params, v, dt):
+    return jax.tree.map(lambda slope: slope * dt, rate(params, None, v))
+
+
+def _advance(params, state, move):
+    return State(w=clip(state.w + move.w, 0.0, 1.0), phi=state.phi + move.phi)
+
+
 def step(params, state, v, dt, key):
-    return State(w=jnp.clip(state.w + params.beta * jnp.sin(v) * dt, 0.0, 1.0), phi=state.phi + v * dt)
+    return _advance(params, state, _drive(params, v, dt))
 
 
 def bounds(params):
@@ -52,4 +61,14 @@ def check(params):
     require(params, "beta", lambda p: p.beta > 0, "more than 0 1/s")
 
 
-DEVICE = Device("sine_drift", Params, init, current, step, rate=rate, bounds=bounds, check=check)
+DEVICE = Device(
+    "sine_drift",
+    Params,
+    init,
+    current,
+    step,
+    rate=rate,
+    bounds=bounds,
+    check=check,
+    chart=Chart(step, _drive, _advance),
+)

@@ -11,13 +11,13 @@ Source: the soft-bounds device of Gokmen and Vlasov, Front. Neurosci. 10, 333 (2
 import jax.numpy as jnp
 
 from memjax.devices._pulsed import Params, State, bounds, check, current, init
-from memjax.devices.base import Device
+from memjax.devices.base import Device, clip
 
 
 def step(params, state, v, dt, key):
     x = state.x
     size = jnp.where(v > 0, params.step_up * (2 - 2 * x), params.step_down * (2 * x))
-    return State(x=jnp.clip(x + v / params.v_write * size, 0.0, 1.0))
+    return State(x=clip(x + v / params.v_write * size, 0.0, 1.0))
 
 
 DEVICE = Device("soft_bounds", Params, init, current, step, switching="programmed", bounds=bounds, check=check)

@@ -19,7 +19,7 @@ from jax.core import Tracer
 
 from memjax import noise
 from memjax.devices._pulsed import State, bounds, current, init
-from memjax.devices.base import Device, Leaf, accept, require
+from memjax.devices.base import Device, Leaf, accept, clip, require
 
 Table = tuple[Leaf, ...]
 TABLES = ("up", "down", "sigma_up", "sigma_down")
@@ -52,7 +52,7 @@ def step(params, state, v, dt, key):
     if key is not None:
         sigma = _interpolate(up, params.sigma_down, params.sigma_up, x)
         move = move + jnp.abs(scale) * sigma * noise.normal(key, move.shape, move.dtype)
-    return State(x=jnp.clip(x + move, 0.0, 1.0))
+    return State(x=clip(x + move, 0.0, 1.0))
 
 
 def check(params):

@@ -26,7 +26,7 @@ from flax import struct
 from jax import lax
 
 from memjax import noise
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Device, Leaf, clip, fill, require
 
 KELVIN_PER_VOLT = 11604.518  # q / k
 SUBSTEPS = 8
@@ -93,9 +93,9 @@ def _advance(params, gap, v, dt):
     small, ends = jnp.abs(z) < 1e-4, z < 0.999
     safe = jnp.where(small | ~ends, -1.0, z)
     stretch = jnp.where(small, 1 + z / 2 + z**2 / 3, -jnp.log1p(-safe) / safe)
-    top = jnp.clip(_reach(params, v), gap, params.gap_max)
+    top = clip(_reach(params, v), gap, params.gap_max)
     bound = jnp.where(f > 0, top, params.gap_min)
-    return jnp.where(ends, jnp.clip(gap + f * dt * stretch, params.gap_min, top), bound)
+    return jnp.where(ends, clip(gap + f * dt * stretch, params.gap_min, top), bound)
 
 
 def step(params, state, v, dt, key):
@@ -105,7 +105,7 @@ def step(params, state, v, dt, key):
         variance = params.hop * jnp.abs(gap - start) * jnp.exp((gap - params.gap_min) / params.g0)
         # The root has no slope at 0: where nothing moved there is no noise, and no gradient.
         sd = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)), 0.0)
-        gap = jnp.clip(gap + sd * noise.normal(key, gap.shape, gap.dtype), params.gap_min, params.gap_max)
+        gap = clip(gap + sd * noise.normal(key, gap.shape, gap.dtype), params.gap_min, params.gap_max)
     return State(gap=gap)
 
 

@@ -14,7 +14,7 @@ Source: the design note behind the modular framework of arXiv:2603.04934, table 
 import jax.numpy as jnp
 from flax import struct
 
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Device, Leaf, clip, fill, require
 
 
 @struct.dataclass
@@ -47,7 +47,7 @@ def step(params, state, v, dt, key):
     g = state.g
     up, down = g + params.alpha_pot * (params.g_max - g), g - params.alpha_dep * (g - params.g_min)
     new = jnp.where(v > 0, up, jnp.where(v < 0, down, relax(params, state, dt).g))
-    return State(g=jnp.clip(new, params.g_min, params.g_max))
+    return State(g=clip(new, params.g_min, params.g_max))
 
 
 def spike_step(params, state, pre, post, dt):
@@ -56,7 +56,7 @@ def spike_step(params, state, pre, post, dt):
     alone = jnp.where(pre, -params.alpha_dep * (g - params.g_min), params.alpha_pot * (params.g_max - g))
     change = jnp.where(pre | post, alone, -(g - params.g_min) * dt / params.tau)
     new = g + jnp.where(pre & post, jnp.zeros_like(change), change)
-    return State(g=jnp.clip(new, params.g_min, params.g_max))
+    return State(g=clip(new, params.g_min, params.g_max))
 
 
 def bounds(params):

@@ -17,7 +17,7 @@ The functions and defaults are ours.
 import jax.numpy as jnp
 from flax import struct
 
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Device, Leaf, clip, fill, require
 
 
 @struct.dataclass
@@ -61,7 +61,7 @@ def step(params, state, v, dt, key):
     erased = state.long - pulse * params.alpha_erase * state.long
     short = jnp.where(v > 0, raised, jnp.where(v < 0, state.short * (1 - move), rest.short))
     long = jnp.where(v > 0, grown, erased)
-    return State(short=short, long=jnp.clip(long, 0.0, 1.0))
+    return State(short=short, long=clip(long, 0.0, 1.0))
 
 
 def bounds(params):

@@ -16,7 +16,7 @@ is the one in circulation with public code.
 import jax.numpy as jnp
 from flax import struct
 
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Chart, Device, Leaf, clip, fill, require
 
 
 @struct.dataclass
@@ -57,8 +57,16 @@ def rate(params, state, v):
     return State(x=(up - down) / params.d)
 
 
+def _drive(params, v, dt):
+    return rate(params, None, v).x * dt
+
+
+def _advance(params, state, move):
+    return State(x=clip(state.x + move, 0.0, 1.0))
+
+
 def step(params, state, v, dt, key):
-    return State(x=jnp.clip(state.x + rate(params, state, v).x * dt, 0.0, 1.0))
+    return _advance(params, state, _drive(params, v, dt))
 
 
 def bounds(params):
@@ -77,4 +85,6 @@ def check(params):
     require(params, "d", lambda p: p.d > 0, "more than 0 m")
 
 
-DEVICE = Device("vteam", Params, init, current, step, rate=rate, bounds=bounds, check=check)
+DEVICE = Device(
+    "vteam", Params, init, current, step, rate=rate, bounds=bounds, check=check, chart=Chart(step, _drive, _advance)
+)

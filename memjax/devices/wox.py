@@ -14,7 +14,7 @@ Source: Chang, Jo, Kim, Sheridan, Gaba and Lu, Appl. Phys. A 102, 857 (2011); it
 import jax.numpy as jnp
 from flax import struct
 
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Chart, Device, Leaf, clip, fill, require
 
 
 @struct.dataclass
@@ -47,10 +47,18 @@ def rate(params, state, v):
     return State(w=params.lam * (params.eta1 * jnp.sinh(params.eta2 * v) - state.w / params.tau))
 
 
+def _drive(params, v, dt):
+    """Return where w settles at v, and the share of the way there that dt takes."""
+    return params.eta1 * params.tau * jnp.sinh(params.eta2 * v), -jnp.expm1(-params.lam * dt / params.tau)
+
+
+def _advance(params, state, drive):
+    settled, share = drive
+    return State(w=clip(state.w + (settled - state.w) * share, 0.0, 1.0))
+
+
 def step(params, state, v, dt, key):
-    settled = params.eta1 * params.tau * jnp.sinh(params.eta2 * v)
-    moved = state.w + (settled - state.w) * -jnp.expm1(-params.lam * dt / params.tau)
-    return State(w=jnp.clip(moved, 0.0, 1.0))
+    return _advance(params, state, _drive(params, v, dt))
 
 
 def relax(params, state, dt):
@@ -73,4 +81,16 @@ def check(params):
     require(params, "delta", lambda p: p.gamma * p.delta > p.alpha * p.beta, "more than alpha beta / gamma, in 1/V")
 
 
-DEVICE = Device("wox", Params, init, current, step, rate=rate, relax=relax, volatile=True, bounds=bounds, check=check)
+DEVICE = Device(
+    "wox",
+    Params,
+    init,
+    current,
+    step,
+    rate=rate,
+    relax=relax,
+    volatile=True,
+    bounds=bounds,
+    check=check,
+    chart=Chart(step, _drive, _advance),
+)

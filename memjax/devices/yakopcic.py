@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from memjax.devices._solvers import advance
-from memjax.devices.base import Device, Leaf, fill, require
+from memjax.devices.base import Device, Leaf, clip, fill, require
 
 
 @struct.dataclass
@@ -88,7 +88,7 @@ def step(params, state, v, dt, key):
     speed = up + down  # one of them is 0
     # How long f = 1 lasts: until x_p on the way up, until 1 - x_n on the way down.
     ahead = jnp.where(up > 0, params.x_p - state.x, state.x - (1 - params.x_n))
-    free = jnp.clip(ahead / jnp.where(speed > 0, speed, 1.0), 0.0, dt)
+    free = clip(ahead / jnp.where(speed > 0, speed, 1.0), 0.0, dt)
     at_kink = State(x=state.x + (up - down) * free)
     return advance("rk4", rate, bounds, params, at_kink, v, dt - free)
 

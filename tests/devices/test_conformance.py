@@ -109,6 +109,29 @@ def test_declaration(device):
     assert device.bounds is not None
 
 
+def charted():
+    return [n for n in devices.names() if (d := devices.get(n)).chart and d.chart.step is d.step]
+
+
+@pytest.mark.parametrize("name", charted())
+@pytest.mark.parametrize("own", ["shared", "own voltage", "different devices", "dt of each step"])
+def test_a_run_in_the_chart_ends_where_the_steps_do(x64, name, own):
+    """Where nothing is recorded simulate runs in the model's chart; bounds are met, and left again."""
+    device, moves = devices.get(name), DRIVES.get(name, Drive())
+    params, rng = device.Params(), np.random.default_rng(3)
+    n, steps = 5, 60
+    voltage = rng.uniform(-moves.v, moves.v, (steps, n) if own == "own voltage" else steps)
+    if own == "different devices":
+        params = jax.tree.map(lambda leaf: leaf * jnp.linspace(1.0, 1.02, n), params)
+    dt = 100 * moves.dt * (rng.uniform(0.1, 1, steps) if own == "dt of each step" else 1)
+    start = device.init(params, jnp.linspace(0.01, 0.99, n))
+    end, _ = devices.simulate(device, params, start, voltage, dt, record=())
+    last, _ = devices.simulate(device, params, start, voltage, dt, record="state")
+    moved = max(np.abs(a - b).max() for a, b in zip(jax.tree.leaves(last), jax.tree.leaves(start), strict=True))
+    assert moved > 1e-3
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), end, last)
+
+
 def test_hashable_and_static(device):
     assert hash(device) == hash(devices.get(device.name))
     assert jax.jit(lambda d, p, s: d.current(p, s, V), static_argnums=0)(
