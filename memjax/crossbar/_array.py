@@ -1,0 +1,43 @@
+"""What an array is."""
+
+from typing import Any, NamedTuple
+
+from flax import struct
+from jax import Array
+
+from memjax.devices.base import Device
+
+
+@struct.dataclass
+class Crossbar:
+    """An array of devices.
+
+    params, state  leaves [P, R, m, C, n, ...]; a leaf of params may also be a scalar
+    faults         int8 [P, R, m, C, n]: 1 stuck on, -1 stuck off, 0 healthy; or None
+    active         bool [R, C]
+    v_read         read voltage of a full-scale input [V]
+    v_write        amplitude of one programming pulse [V]
+    net            cached net conductance [R, m, cols] that reads use, or None; every change of the array keeps it true
+    """
+
+    params: Any
+    state: Any
+    faults: Array | None
+    active: Array
+    v_read: Array | float
+    v_write: Array | float
+    net: Array | None
+    device: Device = struct.field(pytree_node=False)
+    shape: tuple[int, int] = struct.field(pytree_node=False)
+    tile: tuple[int, int] = struct.field(pytree_node=False)
+    polarity: int = struct.field(pytree_node=False)
+
+
+class Lines(NamedTuple):
+    """The word lines start .. start + count - 1 of every row of tiles: what all tiles can select at once.
+
+    start may be traced. A line of the last row of tiles that does not exist takes zeros.
+    """
+
+    start: Any
+    count: int
