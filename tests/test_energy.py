@@ -151,7 +151,7 @@ def test_the_ledger_of_a_small_network_by_hand():
     # different, so that no error that comes back is zero.
     signs = np.where(np.arange(4) % 2 == 0, 0.25, -0.25)
     for layer, w in ((net.hidden, np.tile(signs, (5, 1))), (net.output, np.linspace(-0.2, 0.23, 12).reshape(4, 3))):
-        pair = jnp.asarray(np.stack([0.5 + w, 0.5 - w]), jnp.float32)
+        pair = jnp.asarray(np.stack([0.5 + w, 0.5 - w]), float)
         xbar = layer.array(physics)
         layer.weight.set_value(crossbar.create(SOFT, xbar.shape, 2, params=chip.params, x=pair).state)
     sampled = net.hidden.sampled.get_value()

@@ -1,6 +1,7 @@
 """Converters, drivers, sensing and codes against closed forms, NumPy loops and the ideal read of an array."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,21 @@ from memjax.periphery import ADC, DAC, Driver, SenseAmplifier, Slicing
 
 SOFT = devices.get("soft_bounds")
 V_READ = 0.1
+# Compiled, so that a test waits for one program and not for one an operation.
+adc, dac, read = jax.jit(periphery.adc), jax.jit(periphery.dac), jax.jit(crossbar.read)
+sense, sum_tiles = jax.jit(periphery.sense), jax.jit(periphery.sum_tiles, static_argnames="per_tile")
+sample = partial(jax.jit, static_argnums=1)(periphery.sample)
 
 
-def array(shape=(24, 10), tile=(8, 5), polarity=2, seed=0):
-    """An array of random conductances, 1 to 100 uS, that reads linearly."""
+@partial(jax.jit, static_argnums=(0, 1))
+def create(shape, tile, key):
     params = SOFT.Params(g_min=1e-6, g_max=1e-4)
-    return crossbar.create(SOFT, shape, tile, polarity=polarity, params=params, x=None, key=jax.random.key(seed))
+    return crossbar.create(SOFT, shape, tile, params=params, x=None, key=key)
+
+
+def array(shape=(24, 10), tile=(8, 5)):
+    """An array of random conductances, 1 to 100 uS, that reads linearly."""
+    return create(shape, tile, jax.random.key(0))
 
 
 def inputs(n, rows, seed=1, low=0.0):
@@ -40,7 +50,7 @@ def inputs(n, rows, seed=1, low=0.0):
 )
 def test_levels_and_codes_of_two_bits_by_hand(grid, level, of, x64):
     x = jnp.asarray([-1.1, -0.8, -0.3, 0.0, 0.3, 0.8, 1.1])
-    for kind, convert in ((ADC, periphery.adc), (DAC, periphery.dac)):
+    for kind, convert in ((ADC, adc), (DAC, dac)):
         made = kind(low=-1.0, high=1.0, bits=2, grid=grid)
         np.testing.assert_allclose(periphery.levels(made), level, atol=1e-15)
         assert periphery.codes_of(made, x).tolist() == of
@@ -50,8 +60,8 @@ def test_levels_and_codes_of_two_bits_by_hand(grid, level, of, x64):
 @pytest.mark.parametrize("grid", periphery.GRIDS)
 @pytest.mark.parametrize("kind", [ADC, DAC])
 def test_quantisation_error_is_lsb_squared_over_twelve(kind, grid, x64):
-    convert = periphery.adc if kind is ADC else periphery.dac
-    for bits in (2, 3, 4, 6, 8, 10, 12):
+    convert = adc if kind is ADC else dac
+    for bits in (2, 3, 5, 8, 12):
         made = kind(low=-2.0, high=3.0, bits=bits, grid=grid)
         step, level = periphery.lsb(made), periphery.levels(made)
         low, high = (-2.0, 3.0) if grid == "mid_rise" else (level[0], level[-1])
@@ -73,7 +83,7 @@ def test_a_full_scale_sine_has_the_exact_signal_to_noise_ratio(x64):
     k = np.arange(1, 2000)
     for bits in (4, 6, 8):
         step, amplitude = 2.0 / 2**bits, 2.0 ** (bits - 1)
-        error = periphery.adc(ADC(low=-1.0, high=1.0, bits=bits, grid="mid_rise"), sine) - sine
+        error = adc(ADC(low=-1.0, high=1.0, bits=bits, grid="mid_rise"), sine) - sine
         wanted = 1 / 12 + np.sum(special.j0(2 * np.pi * k * amplitude) / (np.pi * k) ** 2)
         assert float(jnp.mean(error**2)) / step**2 == pytest.approx(wanted, rel=2e-3)
         snr = 10 * np.log10(float(jnp.mean(sine**2) / jnp.mean(error**2)))
@@ -84,11 +94,11 @@ def test_a_full_scale_sine_has_the_exact_signal_to_noise_ratio(x64):
 def test_sixteen_bits_equal_the_ideal_path(wide):
     with jax.enable_x64(wide):
         xbar, x = array(), inputs(50, 24, low=-1.0)
-        ideal = crossbar.read(xbar, V_READ * x)
+        ideal = read(xbar, V_READ * x)
         scale = float(jnp.max(jnp.abs(ideal)))
         into = DAC(low=-V_READ, high=V_READ, bits=16, grid="symmetric")
         out = ADC(low=-1.1 * scale, high=1.1 * scale, bits=16)
-        found = periphery.adc(out, crossbar.read(xbar, periphery.dac(into, V_READ * x)))
+        found = adc(out, read(xbar, dac(into, V_READ * x)))
         assert found.dtype == ideal.dtype == (jnp.float64 if wide else jnp.float32)
         error = float(jnp.max(jnp.abs(found - ideal))) / scale
         assert 1e-6 < error < 1e-4  # some error: it is no pass-through
@@ -97,10 +107,10 @@ def test_sixteen_bits_equal_the_ideal_path(wide):
 def test_errors_of_an_array_add_up_as_variances(x64):
     """Through the array, the DACs' errors have variance sum_i g_ij^2 LSB_v^2 / 12, and the ADC adds LSB_i^2 / 12."""
     xbar, x = array((64, 6), None), inputs(20_000, 64, low=-1.0)
-    ideal = crossbar.read(xbar, V_READ * x)
+    ideal = read(xbar, V_READ * x)
     into = DAC(low=-V_READ, high=V_READ, bits=5, grid="symmetric")
     out = ADC(low=-1.5e-4, high=1.5e-4, bits=6)
-    found = periphery.adc(out, crossbar.read(xbar, periphery.dac(into, V_READ * x)))
+    found = adc(out, read(xbar, dac(into, V_READ * x)))
     g2 = np.sum(np.asarray(crossbar.net_conductance(xbar)) ** 2, axis=0)
     wanted = g2 * periphery.lsb(into) ** 2 / 12 + periphery.lsb(out) ** 2 / 12
     assert float(jnp.max(jnp.abs(ideal))) < 1.5e-4  # nothing is clipped
@@ -109,7 +119,7 @@ def test_errors_of_an_array_add_up_as_variances(x64):
 
 @pytest.mark.parametrize("kind", [ADC, DAC])
 def test_gradients_are_straight_through(kind, x64):
-    convert = periphery.adc if kind is ADC else periphery.dac
+    convert = adc if kind is ADC else dac
     x = jnp.asarray([-3.0, -1.0, -0.4, 0.0, 0.33, 1.0, 2.0])
     inside = np.asarray([0, 1, 1, 1, 1, 1, 0.0])  # the bounds belong to the range
     for bits in (2, 5, 16):
@@ -129,9 +139,9 @@ def test_gradients_through_a_quantised_array_are_the_ideal_ones_where_nothing_is
     into, out = DAC(high=V_READ, bits=4), ADC(low=-1e-3, high=1e-3, bits=6)
 
     def loss(x, quantised):
-        v = periphery.dac(into, V_READ * x) if quantised else V_READ * x
-        i = crossbar.read(xbar, v)
-        return jnp.sum(periphery.adc(out, i) if quantised else i)
+        v = dac(into, V_READ * x) if quantised else V_READ * x
+        i = read(xbar, v)
+        return jnp.sum(adc(out, i) if quantised else i)
 
     np.testing.assert_allclose(jax.grad(loss)(x, True), jax.grad(loss)(x, False), rtol=1e-6)
 
@@ -154,9 +164,9 @@ def test_offset_gain_and_inl_by_hand(x64):
 def test_every_line_may_have_a_converter_of_its_own(x64):
     """Leaves [lines] against a loop over lines, with INL and without."""
     x = inputs(7, 5, seed=3, low=-1.0).reshape(7, 1, 5) * jnp.ones((1, 2, 1))
-    for kind, convert in ((ADC, periphery.adc), (DAC, periphery.dac)):
+    for kind, convert in ((ADC, adc), (DAC, dac)):
         common = kind(low=jnp.linspace(-1.0, -0.5, 5), high=jnp.linspace(0.4, 1.2, 5), bits=4)
-        made = periphery.sample(common, 5, jax.random.key(0), offset=0.05, gain=0.1, dnl=0.3)
+        made = sample(common, 5, jax.random.key(0), offset=0.05, gain=0.1, dnl=0.3)
         found = convert(made, x)
         for j in range(5):
             alone = kind(bits=4, **{f: getattr(made, f)[j] for f in ("low", "high", "offset", "gain", "inl")})
@@ -165,7 +175,7 @@ def test_every_line_may_have_a_converter_of_its_own(x64):
 
 
 def test_an_adc_counts_the_transitions_it_has_passed(x64):
-    made = periphery.sample(ADC(low=-1.0, high=1.0, bits=6), 4, jax.random.key(1), dnl=1.0)
+    made = sample(ADC(low=-1.0, high=1.0, bits=6), 4, jax.random.key(1), dnl=1.0)
     x = np.linspace(-1.2, 1.2, 4001)
     found = np.asarray(periphery.codes_of(made, jnp.asarray(np.stack([x] * 4, axis=1))))
     assert np.all(np.diff(found, axis=0) >= 0)
@@ -176,7 +186,7 @@ def test_an_adc_counts_the_transitions_it_has_passed(x64):
 
 def test_inl_is_a_brownian_bridge_between_the_end_points(x64):
     dnl, lines, made = 0.05, 4000, DAC(bits=6)
-    inl = np.asarray(periphery.sample_inl(made, lines, jax.random.key(2), dnl))
+    inl = np.asarray(periphery.sample_inl(made, (lines,), jax.random.key(2), dnl))
     assert inl.shape == (lines, 64)
     np.testing.assert_allclose(inl[:, [0, -1]], 0.0, atol=1e-12)
     k = np.arange(1, 63)
@@ -185,25 +195,19 @@ def test_inl_is_a_brownian_bridge_between_the_end_points(x64):
     np.testing.assert_allclose(inl[:, 1:-1].std(0), wanted, rtol=5 / (2 * lines) ** 0.5)
     # A step's own spread, but for the end-point line: 1 - 1/63 of the variance.
     assert np.diff(inl, axis=1).std() == pytest.approx(dnl * (1 - 1 / 63) ** 0.5, rel=0.02)
-    ordered = np.asarray(periphery.sample_inl(ADC(bits=6), lines, jax.random.key(2), 2.0))
+    ordered = np.asarray(periphery.sample_inl(ADC(bits=6), (lines,), jax.random.key(2), 2.0))
     assert ordered.shape == (lines, 63)
     assert np.diff(ordered, axis=1).min() >= -1 - 1e-12
 
 
-def test_a_dac_with_large_steps_is_not_monotonic():
-    made = periphery.sample(DAC(low=0.0, high=1.0, bits=5), 3, jax.random.key(0), dnl=1.5)
-    ramp = jnp.linspace(0.0, 1.0, 32)[:, None] * jnp.ones((1, 3))
-    assert float(jnp.min(jnp.diff(periphery.dac(made, ramp), axis=0))) < 0
-
-
 def test_sampled_spread_is_what_was_asked_for_and_a_chips_own():
-    made = periphery.sample(ADC(offset=1e-6), 5000, jax.random.key(0), offset=2e-7, gain=0.03, dnl=None)
+    made = sample(ADC(offset=1e-6), 5000, jax.random.key(0), offset=2e-7, gain=0.03, dnl=None)
     assert made.inl is None
     assert float(jnp.mean(made.offset)) == pytest.approx(1e-6, abs=5 * 2e-7 / 5000**0.5)
     assert float(jnp.std(made.offset)) == pytest.approx(2e-7, rel=0.05)
     assert float(jnp.std(made.gain)) == pytest.approx(0.03, rel=0.05)
     assert abs(float(jnp.corrcoef(made.offset, made.gain)[0, 1])) < 5 / 5000**0.5
-    chips = jax.vmap(lambda key: periphery.sample(ADC(bits=3), 4, key, offset=1e-6, dnl=0.2))(
+    chips = jax.vmap(lambda key: sample(ADC(bits=3), 4, key, offset=1e-6, dnl=0.2))(
         jax.random.split(jax.random.key(3), 2)
     )
     assert chips.inl.shape == (2, 4, 7)
@@ -237,8 +241,8 @@ def test_physical_values_do_not_retrace():
         (ADC(grid="log"), "grid = 'log': accepted is one of mid_tread"),
         (ADC(low=1.0, high=1.0), "ADC: high = 1.0: accepted is more than low = 1.0"),
         (DAC(low=0.0, high=float("nan")), "DAC: high = nan"),
-        (ADC(bits=2, inl=np.zeros(4)), "inl has shape (4,): accepted is [3] or [lines, 3]"),
-        (DAC(bits=2, inl=np.zeros((2, 2, 4))), "inl has shape (2, 2, 4)"),
+        (ADC(bits=2, inl=np.zeros(4)), "inl has shape (4,): accepted is [3] or [..., lines, 3]"),
+        (DAC(bits=2, inl=np.float32(0)), "inl has shape ()"),
         (ADC(bits=2, inl=np.asarray([0.0, -1.5, 0.0])), "a step of inl = -1.5: accepted is -1 LSB or more"),
     ],
 )
@@ -291,12 +295,12 @@ def test_sense_noise_is_white_and_drawn_at_every_read_out():
     # sd = s / sqrt(2 t): 2 pA/sqrt(Hz) over 20 ns are 10 nA.
     assert float(periphery.sense_sd(made)) == pytest.approx(1e-8, rel=1e-6)
     i = jnp.zeros((40_000, 3))
-    read = periphery.sense(made, i, jax.random.key(0))
+    read = sense(made, i, jax.random.key(0))
     np.testing.assert_allclose(np.mean(read, axis=0), [0.0, 1e-7, -1e-7], atol=5e-8 / 200)
     np.testing.assert_allclose(np.std(read, axis=0), 1e-8, rtol=5 / (2 * 40_000) ** 0.5)
     assert abs(np.corrcoef(read[:-1, 0], read[1:, 0])[0, 1]) < 5 / 200
-    assert not np.any(np.asarray(periphery.sense(made, i[:9], jax.random.key(1))) == np.asarray(read[:9]))
-    np.testing.assert_allclose(periphery.sense(made, i[:1]), [[0.0, 1e-7, -1e-7]], rtol=1e-6)
+    assert not np.any(np.asarray(sense(made, i[:9], jax.random.key(1))) == np.asarray(read[:9]))
+    np.testing.assert_allclose(sense(made, i[:1]), [[0.0, 1e-7, -1e-7]], rtol=1e-6)
     # Four times the time, half the noise.
     assert float(periphery.sense_sd(made.replace(time=80e-9))) == pytest.approx(5e-9, rel=1e-6)
 
@@ -307,27 +311,31 @@ def test_impossible_sense_amplifiers_are_refused(made):
         periphery.sense(made, jnp.ones(2))
 
 
+@jax.jit
 def partial_currents(xbar, v):
     """Read one row of tiles at a time, all others switched off: [..., R, cols]."""
     off = crossbar.set_active(xbar, slice(None), slice(None), False)
     rows = range(xbar.active.shape[0])
-    return jnp.stack([crossbar.read(crossbar.set_active(off, r, slice(None), True), v) for r in rows], axis=-2)
+    return jnp.stack([read(crossbar.set_active(off, r, slice(None), True), v) for r in rows], axis=-2)
 
 
 def test_converting_every_tile_against_converting_the_sum(x64):
     """Four tiles above each other: four errors a column, of a quarter of the range each, or one of the whole."""
     xbar, x = array((64, 12), (16, 12)), inputs(4000, 64, low=-1.0)
-    partial, ideal = partial_currents(xbar, V_READ * x), crossbar.read(xbar, V_READ * x)
-    np.testing.assert_allclose(periphery.sum_tiles(None, partial), ideal, atol=1e-17)
+    partial, ideal = partial_currents(xbar, V_READ * x), read(xbar, V_READ * x)
+    np.testing.assert_allclose(sum_tiles(None, partial), ideal, atol=1e-17)
     tile, whole = (ADC(low=-scale, high=scale, bits=6) for scale in (1e-4, 4e-4))
     assert float(jnp.max(jnp.abs(partial))) < 1e-4
-    apart = np.asarray(periphery.sum_tiles(tile, partial) - ideal)
-    once = np.asarray(periphery.sum_tiles(whole, partial, per_tile=False) - ideal)
+    apart = np.asarray(sum_tiles(tile, partial) - ideal)
+    once = np.asarray(sum_tiles(whole, partial, per_tile=False) - ideal)
     assert np.var(apart) == pytest.approx(4 * periphery.lsb(tile) ** 2 / 12, rel=0.05)
     assert np.var(once) == pytest.approx(periphery.lsb(whole) ** 2 / 12, rel=0.05)
     assert np.var(once) == pytest.approx(4 * np.var(apart), rel=0.1)  # 4^2 of one against 4 of a quarter
-    wide = np.asarray([periphery.adc(tile, partial[:, r]) for r in range(4)]).sum(0)
-    np.testing.assert_allclose(periphery.sum_tiles(tile, partial), wide, atol=1e-18)
+    # Every tile with converters of its own, against a loop over tiles.
+    own = sample(tile, (4, 12), jax.random.key(0), offset=1e-6, gain=0.02, dnl=0.5)
+    one = [tile.replace(offset=own.offset[r], gain=own.gain[r], inl=own.inl[r]) for r in range(4)]
+    wanted = np.asarray([adc(one[r], partial[:50, r]) for r in range(4)]).sum(0)
+    np.testing.assert_allclose(sum_tiles(own, partial[:50]), wanted, atol=1e-18)
 
 
 def test_conversions_by_hand():
@@ -377,19 +385,17 @@ def test_bit_serial_equals_parallel_for_ideal_converters(signed):
     rng = np.random.default_rng(0)
     digits = rng.integers(0, 256, (2, 20, 7))
     params = SOFT.Params(g_min=0.0, g_max=2.0**-12)  # a digit is 2^-20 S
-    xbar = crossbar.create(SOFT, (20, 7), 6, params=params, x=jnp.asarray(digits / 256, jnp.float32), v_read=0.125)
+    xbar = crossbar.create(SOFT, (20, 7), 6, params=params, x=jnp.asarray(digits / 256, float), v_read=0.125)
     x = jnp.asarray(rng.integers(-128, 128, (30, 20)) if signed else rng.integers(0, 256, (30, 20)), jnp.int32)
-    serial = periphery.bit_serial(lambda v: crossbar.read(xbar, v), x, 8, v_bit=0.125, signed=signed)
-    np.testing.assert_array_equal(serial, crossbar.read(xbar, 0.125 * x.astype(jnp.float32)))
+    serial = periphery.bit_serial(lambda v: read(xbar, v), x, 8, v_bit=0.125, signed=signed)
+    np.testing.assert_array_equal(serial, read(xbar, 0.125 * x.astype(float)))
     np.testing.assert_array_equal(np.asarray(serial) * 2.0**23, np.asarray(x) @ (digits[0] - digits[1]))
 
 
 def test_bit_serial_with_an_adc_equals_a_loop_over_planes(x64):
     xbar, x = array(), jnp.asarray(np.random.default_rng(4).integers(0, 16, (6, 24)), jnp.int32)
     made = ADC(low=-5e-5, high=5e-5, bits=5)
-    found = periphery.bit_serial(
-        lambda v: crossbar.read(xbar, v), x, 4, v_bit=V_READ, convert=lambda i: periphery.adc(made, i)
-    )
+    found = periphery.bit_serial(lambda v: read(xbar, v), x, 4, v_bit=V_READ, convert=lambda i: periphery.adc(made, i))
     net, step, wanted = np.asarray(crossbar.net_conductance(xbar)), 1e-4 / 32, 0.0
     for k in range(4):
         i = V_READ * ((np.asarray(x) >> k) & 1) @ net
@@ -440,7 +446,7 @@ def test_sliced_weights_on_devices_give_the_integer_product(encoding, x64):
     params = SOFT.Params(g_min=1e-6, g_max=1e-4)
     state = digits.reshape(p, rows, s * c).astype(float) / slicing.top
     xbar = crossbar.create(SOFT, (rows, s * c), 8, polarity=p, params=params, x=state)
-    i = periphery.bit_serial(lambda v: crossbar.read(xbar, v), jnp.asarray(x), 5, v_bit=V_READ)
+    i = periphery.bit_serial(lambda v: read(xbar, v), jnp.asarray(x), 5, v_bit=V_READ)
     unit = V_READ * float(crossbar.conductance_range(xbar)) / slicing.top
     y = periphery.recombine((i / unit).reshape(5, s, c), slicing)
     np.testing.assert_allclose(y, x @ w, atol=1e-9)
@@ -458,14 +464,14 @@ def test_the_charge_of_pulse_widths_is_the_integrated_current(x64):
     """Against a sum over the clock's ticks of what the lines that are still on draw."""
     xbar, x, ticks, t_max = array(), inputs(3, 24, low=-1.0), 15, 30e-9
     widths = periphery.pulse_widths(x, t_max, 4)
-    charge, net = crossbar.read(xbar, V_READ * widths), np.asarray(crossbar.net_conductance(xbar))
+    charge, net = read(xbar, V_READ * widths), np.asarray(crossbar.net_conductance(xbar))
     wanted, tick = 0.0, t_max / ticks
     for k in range(ticks):
         on = np.abs(np.asarray(widths)) > (k + 0.5) * tick
         wanted = wanted + (V_READ * np.sign(widths) * on) @ net * tick
     np.testing.assert_allclose(charge, wanted, atol=1e-12 * float(jnp.max(jnp.abs(charge))))
-    fine = crossbar.read(xbar, V_READ * periphery.pulse_widths(x, t_max, 16)) / t_max
-    ideal = crossbar.read(xbar, V_READ * x)
+    fine = read(xbar, V_READ * periphery.pulse_widths(x, t_max, 16)) / t_max
+    ideal = read(xbar, V_READ * x)
     assert float(jnp.max(jnp.abs(fine - ideal)) / jnp.max(jnp.abs(ideal))) < 1e-4
 
 
@@ -476,7 +482,10 @@ def test_the_charge_of_pulse_widths_is_the_integrated_current(x64):
         (lambda: periphery.bit_planes(jnp.arange(3), 1, signed=True), "bits = 1: accepted is a whole number, 2 to"),
         (lambda: periphery.bit_planes(jnp.arange(5), 2), "codes: x = 4: accepted is 0 to 3"),
         (lambda: periphery.bit_planes(jnp.arange(-3, 0), 2), "codes: x = -3: accepted is 0 to 3"),
-        (lambda: periphery.bit_planes(jnp.ones(3), 2), "x has type float32: accepted are integers, 0 to 3"),
+        (
+            lambda: periphery.bit_planes(jnp.ones(3, jnp.float32), 2),
+            "x has type float32: accepted are integers, 0 to 3",
+        ),
         (lambda: periphery.bit_serial(lambda v: v, jnp.arange(3), 2.0), "bits = 2.0"),
         (lambda: periphery.pulse_widths(jnp.ones(3), 1e-8, 0), "bits = 0: accepted is a whole number, 1 to 23"),
         (lambda: periphery.slice_weights(jnp.ones((2, 2), int), Slicing(0)), "bits = 0"),

@@ -85,13 +85,14 @@ def _read(run: Path) -> tuple[dict, dict[str, int]]:
 def _at_once(array: Any) -> dict[str, int]:
     """All lines of both arrays at once where the array is read, a word line of each at a time where it is written."""
     columns, rows = array.n_outputs + array.n_classes, array.n_inputs + array.n_outputs
-    pairs = dict.fromkeys(("read", "pulse", "verify", "refresh"), 2 * columns)
+    pairs = {event: 2 * columns for event in ("read", "pulse", "verify", "refresh")}
     return pairs | {"accumulate": columns, "adc": columns, "dac": rows}
 
 
-def _joules(counts: dict[str, float], lists: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+def _joules(counts: dict[str, float], lists: Mapping[str, Any]) -> dict[str, Mapping[str, float | None]]:
     from memjax import energy as ledger
 
+    each: dict[str, Mapping[str, float | None]]
     each = {name: ledger.breakdown(counts, loaded.prices) for name, loaded in lists.items()}
     return each | {"CMOS": {k: v for k, v in ledger.cmos_breakdown(counts).items() if v}}
 

@@ -7,5 +7,5 @@ from jax import Array
 
 
 def fit(leaf: Any, x: Array) -> Any:
-    """Give a leaf [lines] the rank of x [..., lines]; a scalar stays."""
-    return leaf if jnp.ndim(leaf) == 0 else jnp.reshape(leaf, (1,) * (x.ndim - 1) + (-1,))
+    """Give a leaf [cols] or [R, cols] the rank of x [..., cols] or [..., R, cols]; a scalar stays."""
+    return leaf if jnp.ndim(leaf) == 0 else jnp.reshape(leaf, (1,) * (x.ndim - jnp.ndim(leaf)) + jnp.shape(leaf))

@@ -82,8 +82,8 @@ def bit_serial(
     """Apply integers one bit plane at a time and add digitally: y = sum_k 2^k convert(read(v_bit b_k)) [..., cols].
 
     read takes [bits, ..., rows] [V] and returns [bits, ..., cols] [A], as `crossbar.read` does; x [..., rows] holds
-    integers, v_bit [V] is the voltage of a one, and convert an `adc` for example. In the units of read at 1 LSB, v_bit:
-    for an ideal converter y is read(v_bit x). Integers have no gradient. Raises ValueError as `bit_planes`.
+    integers, v_bit [V] is the voltage of a one (its type is that of the planes), and convert an `adc` for example. With
+    ideal converters y is read(v_bit x). Integers have no gradient. Raises ValueError as `bit_planes`.
     """
     planes = bit_planes(x, bits, signed=signed)
     currents = read(v_bit * planes.astype(jnp.result_type(float, v_bit)))

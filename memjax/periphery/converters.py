@@ -23,6 +23,7 @@ Gradients are straight-through: those of the converter without steps, 1 + gain (
 from low to high and zero outside, where the bounds get them. Offset and gain have theirs; the steps and INL have none.
 """
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -71,12 +72,12 @@ class DAC:
 
 @struct.dataclass
 class ADC:
-    """Analogue to digital converter of currents, one for all bit lines or, with leaves [cols], one each.
+    """Analogue to digital converter of currents, one for all bit lines or, with leaves [cols] or [R, cols], one each.
 
     low, high  lowest and highest end of the range [A]
     offset     added to the input [A]
     gain       relative error of the slope, about 0 A
-    inl        [codes - 1] or [cols, codes - 1] in LSB: the transition's distance from its place; None: none
+    inl        [codes - 1] or [..., cols, codes - 1] in LSB: the transition's distance from its place; None: none
     """
 
     low: Array | float = -1e-4
@@ -105,8 +106,8 @@ def check(converter: DAC | ADC) -> None:
     if inl is None:
         return
     wanted = _points(converter)
-    if np.ndim(inl) not in (1, 2) or np.shape(inl)[-1] != wanted:
-        raise ValueError(f"{what}: inl has shape {np.shape(inl)}: accepted is [{wanted}] or [lines, {wanted}]")
+    if np.shape(inl)[-1:] != (wanted,):
+        raise ValueError(f"{what}: inl has shape {np.shape(inl)}: accepted is [{wanted}] or [..., lines, {wanted}]")
     if isinstance(converter, ADC) and not isinstance(inl, Tracer):
         steps = np.diff(np.asarray(inl), axis=-1)
         accept(f"{what}: a step of inl", steps, steps >= -1 - 1e-5, "-1 LSB or more: transitions are in order")
@@ -162,9 +163,15 @@ def adc(converter: ADC, i: Array) -> Array:
 
 
 def sample(
-    converter: Converter, lines: int, key: Array, *, offset: Any = 0.0, gain: Any = 0.0, dnl: Any = 0.0
+    converter: Converter,
+    lines: int | tuple[int, ...],
+    key: Array,
+    *,
+    offset: Any = 0.0,
+    gain: Any = 0.0,
+    dnl: Any = 0.0,
 ) -> Converter:
-    """Draw the converters of a chip, one a line: D2D spread, around the errors that `converter` has.
+    """Draw the converters of a chip, one a line ((R, cols): a tile and line): D2D, around the errors of `converter`.
 
     offset and gain are standard deviations, absolute [V] or [A] and relative; dnl is that of a step, in LSB (see
     `sample_inl`; None: leave INL as it is). Raises ValueError for a negative one.
@@ -174,16 +181,18 @@ def sample(
         if value is not None and not isinstance(value, Tracer):
             accept(f"{type(converter).__name__}: sd of {name}", value, np.asarray(value) >= 0, "0 or more")
 
+    lines = (lines,) if isinstance(lines, int) else lines
+
     def spread(name, sd):
-        drawn = noise.normal(noise.fold_in(key, name), (lines,), jnp.result_type(float))
+        drawn = noise.normal(noise.fold_in(key, name), lines, jnp.result_type(float))
         return getattr(converter, name) + sd * drawn
 
     inl = converter.inl if dnl is None else sample_inl(converter, lines, noise.fold_in(key, "inl"), dnl)
     return replace(converter, offset=spread("offset", offset), gain=spread("gain", gain), inl=inl)
 
 
-def sample_inl(converter: DAC | ADC, lines: int, key: Array, dnl: Any) -> Array:
-    """Draw INL curves from independent normal steps of standard deviation dnl, in LSB [lines, points].
+def sample_inl(converter: DAC | ADC, lines: tuple[int, ...], key: Array, dnl: Any) -> Array:
+    """Draw INL curves from independent normal steps of standard deviation dnl, in LSB [*lines, points].
 
     INL_k is the sum of the steps before point k, less the straight line through both end points, so that it is zero at
     both: a Brownian bridge, of standard deviation dnl sqrt(k (1 - k / (n - 1))), at most dnl sqrt(n - 1) / 2, over n
@@ -191,11 +200,11 @@ def sample_inl(converter: DAC | ADC, lines: int, key: Array, dnl: Any) -> Array:
     are put in order, as counting a thermometer code does.
     """
     points = _points(converter)
-    steps = dnl * noise.normal(key, (lines, points - 1), jnp.result_type(float))
-    walk = jnp.concatenate([jnp.zeros((lines, 1), steps.dtype), jnp.cumsum(steps, axis=1)], axis=1)
-    place = jnp.arange(points, dtype=walk.dtype)[None, :]
-    inl = walk - walk[:, -1:] * place / max(points - 1, 1)
-    return jnp.sort(inl + place, axis=1) - place if isinstance(converter, ADC) else inl
+    steps = dnl * noise.normal(key, (*lines, points - 1), jnp.result_type(float))
+    walk = jnp.concatenate([jnp.zeros((*lines, 1), steps.dtype), jnp.cumsum(steps, axis=-1)], axis=-1)
+    place = fit(jnp.arange(points, dtype=walk.dtype), walk)
+    inl = walk - walk[..., -1:] * place / max(points - 1, 1)
+    return jnp.sort(inl + place, axis=-1) - place if isinstance(converter, ADC) else inl
 
 
 def _grid(converter: DAC | ADC) -> Grid:
@@ -229,17 +238,28 @@ def _straight_through(value: Array, smooth: Array) -> Array:
 
 
 def _look_up(curve: Array, k: Array) -> Array:
-    """Return curve[k], or for curves [lines, points] curve[line, k] [..., lines]."""
-    index = k.astype(jnp.int32)
+    """Return curve[k], or for curves [*lines, points] curve[line, k] [..., *lines]."""
     if curve.ndim == 1:
-        return curve[index]
-    return curve[fit(jnp.arange(curve.shape[0], dtype=jnp.int32), index), index]
+        return curve[k.astype(jnp.int32)]
+    by_line, k_by_line = _flat(curve, k)
+    return jax.vmap(lambda one, ks: one[ks.astype(jnp.int32)], in_axes=(0, 1), out_axes=1)(by_line, k_by_line).reshape(
+        k.shape
+    )
 
 
 def _count(places: Array, inl: Array, x: Array) -> Array:
-    """Count the transitions, at places + inl, that x [..., lines] has passed."""
+    """Count the transitions, at places + inl, that x [..., *lines] has passed."""
     if inl.ndim == 1:
         return jnp.searchsorted(places + inl, x, side="right").astype(x.dtype)
-    by_line = jnp.moveaxis(x, -1, 0).reshape(x.shape[-1], -1)
-    passed = jax.vmap(lambda t, xs: jnp.searchsorted(t, xs, side="right"))(places[None, :] + inl, by_line)
-    return jnp.moveaxis(passed.astype(x.dtype).reshape(x.shape[-1], *x.shape[:-1]), 0, -1)
+    by_line, x_by_line = _flat(inl, x)
+    passed = jax.vmap(lambda t, xs: jnp.searchsorted(t, xs, side="right"), in_axes=(0, 1), out_axes=1)(
+        places[None, :] + by_line, x_by_line
+    )
+    return passed.reshape(x.shape).astype(x.dtype)
+
+
+def _flat(curves: Array, x: Array) -> tuple[Array, Array]:
+    """Bring curves [*lines, points] and x [..., *lines] to [n, points] and [..., n]."""
+    lines = curves.shape[:-1]
+    x = jnp.broadcast_to(x, (*x.shape[: x.ndim - len(lines)], *lines))
+    return curves.reshape(-1, curves.shape[-1]), x.reshape(-1, math.prod(lines))
