@@ -1,4 +1,4 @@
-"""The event ledger of an array and its price list.
+"""Energy and time of an array: the ledger of events with its price lists, and the work of v and i beside it.
 
 An event is something the array does that costs energy. Counts are small integers per step on the device; `total` sums
 them on the host in Python integers, since an epoch has more MACs than int32 or float32 can count.
@@ -7,22 +7,29 @@ Convention: a MAC is the read of one device by one delivered (non-zero) input; a
 an inactive tile and a zero input cost none. A read is one sensed column read-out (columns x polarities x input
 vectors). Then
 
-    E_min = e_mac N_mac + e_verify N_verify + e_write (N_pulse + N_refresh)
+    E_min = e_mac N_mac + e_verify N_verify + e_write (N_pulse + N_refresh) + e_adc N_adc + e_dac N_dac
     E_max = E_min + e_read N_read + e_write N_accumulate
     CMOS  = e_mac N_mac / devices_per_weight + e_write N_update
 
 with CMOS prices in the last line: one MAC a weight, one write a weight update. N_accumulate counts the increments of
 the volatile accumulators beside the devices, and N_update is N_accumulate where a programmer accumulates, else
-N_pulse / devices_per_weight. Peripherals (drivers, converters, neurons, buses) are in none of them.
+N_pulse / devices_per_weight. Converters are ideal, and no event, unless an array is given some (`periphery`); the
+framework's list has no price for them. Neurons, buses and control are in none of the sums.
+
+What a price stands for is v i t (`work`): the second half of this module integrates it from conductances, over the
+read time and the write time, which are parameters of their own and not the simulation's dt.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import Array
+
+# --- the ledger ---------------------------------------------------------------------------------------------------
 
 
 @struct.dataclass
@@ -35,27 +42,49 @@ class Events:
     verify: Array | int = 0  # devices read to verify a write
     refresh: Array | int = 0  # pulses of a refresh
     accumulate: Array | int = 0  # increments of a volatile accumulator
+    adc: Array | int = 0  # analogue to digital conversions
+    dac: Array | int = 0  # digital to analogue conversions
 
     def __add__(self, other: "Events") -> "Events":
         return Events(**{name: getattr(self, name) + getattr(other, name) for name in FIELDS})
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Events))
+LOWER = ("mac", "verify", "pulse", "refresh", "adc", "dac")  # the classes of E_min; E_max has all
 
 
 class PriceList(NamedTuple):
-    """Energy [J] of one event of each class, and the read and write times [s] these prices stand for."""
+    """Energy [J] and duration [s] of one event of each class; None: the list does not say.
 
-    mac: float
-    read: float
-    write: float
-    read_time: float = 20e-9
-    write_time: float = 10e-9
+    A verify is priced as a read; a pulse, a refresh and an accumulation as a write. read_time and write_time are what
+    the prices of reads and writes stand for.
+    """
+
+    mac: float | None
+    read: float | None
+    write: float | None
+    read_time: float | None = 20e-9
+    write_time: float | None = 10e-9
+    adc: float | None = None
+    dac: float | None = None
+    adc_time: float | None = None
+    dac_time: float | None = None
 
     @property
-    def verify(self) -> float:
+    def verify(self) -> float | None:
         return self.read
 
+    def price(self, event: str) -> float | None:
+        """Return the energy of one event of that class [J]."""
+        return getattr(self, _PRICED_AS[event])
+
+    def duration(self, event: str) -> float | None:
+        """Return the time that one event of that class takes [s]; a MAC takes none beside the read that it is in."""
+        return 0.0 if event == "mac" else getattr(self, f"{_PRICED_AS[event]}_time")
+
+
+_PRICED_AS = {name: name for name in FIELDS} | {"verify": "read"}
+_PRICED_AS |= dict.fromkeys(("pulse", "refresh", "accumulate"), "write")
 
 # The modular framework's table: statements of a design note, not measurements.
 MEMRISTOR = PriceList(mac=0.1e-12, read=0.5e-12, write=5e-12)
@@ -69,23 +98,141 @@ def count(x: Array) -> Array:
 
 def total(events: Events, axis: int | tuple[int, ...] | None = None) -> dict[str, Any]:
     """Sum counts on the host: Python integers over everything, or int64 arrays over the given axis."""
-    sums = {name: np.sum(np.asarray(getattr(events, name), np.int64), axis=axis) for name in FIELDS}
-    return {name: int(value) for name, value in sums.items()} if axis is None else sums
+    counts = {name: np.asarray(getattr(events, name), np.int64) for name in FIELDS}
+    if axis is None:
+        return {name: int(np.sum(number)) for name, number in counts.items()}
+    # A class that never happens may be the scalar 0 beside arrays.
+    return {name: np.sum(number, axis=axis) if number.ndim else number for name, number in counts.items()}
+
+
+def breakdown(counts: Mapping[str, float], prices: PriceList = MEMRISTOR) -> dict[str, float | None]:
+    """Price every class of events [J]: their sum is E_max. None: the list has no price for that class.
+
+    A class that `counts` leaves out (a run from before it existed) has not happened.
+    """
+    each = {name: prices.price(name) for name in FIELDS}
+    return {name: None if price is None else price * counts.get(name, 0) for name, price in each.items()}
+
+
+def cmos_breakdown(
+    counts: Mapping[str, float], *, devices_per_weight: int = 2, cmos: PriceList = CMOS
+) -> dict[str, float]:
+    """Price the same work done digitally [J]: one MAC a weight, and one write a weight update.
+
+    The update stands in the class that asked for it: accumulate where there are accumulators, else pulse.
+    """
+    updates = {"accumulate": counts["accumulate"]} if counts["accumulate"] else {}
+    updates = updates or {"pulse": counts["pulse"] / devices_per_weight}
+    mac = {"mac": (cmos.mac or 0.0) * counts["mac"] / devices_per_weight}
+    return mac | {name: (cmos.write or 0.0) * number for name, number in updates.items()}
 
 
 def joules(
-    counts: dict, *, devices_per_weight: int = 2, memristor: PriceList = MEMRISTOR, cmos: PriceList = CMOS
+    counts: Mapping[str, float],
+    *,
+    devices_per_weight: int = 2,
+    memristor: PriceList = MEMRISTOR,
+    cmos: PriceList = CMOS,
 ) -> dict[str, float]:
-    """Price counts: {e_min, e_max, cmos} [J], by the convention of this module."""
-    e_min = (
-        memristor.mac * counts["mac"]
-        + memristor.verify * counts["verify"]
-        + memristor.write * (counts["pulse"] + counts["refresh"])
-    )
-    e_max = e_min + memristor.read * counts["read"] + memristor.write * counts["accumulate"]
-    updates = counts["accumulate"] or counts["pulse"] / devices_per_weight
+    """Price counts: {e_min, e_max, cmos} [J], by the convention of this module; what has no price adds nothing."""
+    each = {name: joule or 0.0 for name, joule in breakdown(counts, memristor).items()}
+    digital = cmos_breakdown(counts, devices_per_weight=devices_per_weight, cmos=cmos)
+    e_min = sum(each[name] for name in LOWER)
     return {
         "e_min": e_min,
-        "e_max": e_max,
-        "cmos": cmos.mac * counts["mac"] / devices_per_weight + cmos.write * updates,
+        "e_max": e_min + sum(each[name] for name in FIELDS if name not in LOWER),
+        "cmos": sum(digital.values()),
     }
+
+
+def latency(
+    counts: Mapping[str, float], prices: PriceList = MEMRISTOR, at_once: Mapping[str, float] | None = None
+) -> dict[str, float | None]:
+    """Return the time that every class of events takes [s]: t = N duration / at_once; None: the list does not say.
+
+    at_once is how many events of a class the hardware does side by side, 1 where it is left out. With None every event
+    waits for the one before, whatever its class: the sum is an upper bound. With all the columns that are sensed and
+    the devices that are written together it is the lower bound that this parallelism allows; phases of different
+    classes follow one another, they do not overlap.
+
+    Raises ValueError for an unknown class or a number below 1.
+    """
+    at_once = at_once or {}
+    for name, number in at_once.items():
+        if name not in FIELDS or not number >= 1:
+            raise ValueError(f"energy: at_once {name} = {number}: accepted is 1 or more for {', '.join(FIELDS)}")
+    each = {name: prices.duration(name) for name in FIELDS}
+    return {name: None if t is None else t * counts.get(name, 0) / at_once.get(name, 1) for name, t in each.items()}
+
+
+# --- work: the integral of v i ------------------------------------------------------------------------------------
+
+
+def work(v: Array, i: Array, time: Any) -> Array:
+    """Return v i t, elementwise [J]: of a source or a device at voltage v [V] and current i [A], held for time [s]."""
+    return v * i * time
+
+
+def read_work(g: Array, v: Array, time: Any) -> Array:
+    """Return what the devices of an array dissipate in a read, sum_pij v_i^2 g_pij t, v [..., rows] [V] -> [...] [J].
+
+    g [P, rows, cols] [S] as `crossbar.conductance` gives it (inactive tiles are zero): linear devices between driven
+    word lines and bit lines at virtual ground. time is the read time [s], or the pulse width of each input [..., rows].
+    """
+    return jnp.tensordot(v * v * time, jnp.sum(g, axis=(0, 2)), 1)
+
+
+def write_work(g_before: Array, g_after: Array, v: Array, time: Any) -> Array:
+    """Return what the devices dissipate in one pulse, sum v^2 (g_before + g_after) / 2 t [] [J].
+
+    g [P, rows, cols] [S] before and after the pulse, v [P, rows, cols] [V] across each device (0: no pulse), time its
+    width [s]: exact for a conductance that changes linearly in time. Of a train, add its pulses. For a nonlinear device
+    use `work` with its current at the write voltage.
+    """
+    return jnp.sum(work(v, v * (g_before + g_after) / 2, time))
+
+
+class WiredPower(NamedTuple):
+    """Where the power of an array with resistive lines goes [...] [W]; delivered = the sum of the others."""
+
+    delivered: Array
+    cells: Array
+    word_lines: Array
+    bit_lines: Array
+    ends: Array  # source and sense resistances
+
+    @property
+    def dissipated(self) -> Array:
+        return self.cells + self.word_lines + self.bit_lines + self.ends
+
+
+def wired_power(
+    v: Array,
+    v_word: Array,
+    v_bit: Array,
+    i_cell: Array,
+    r_word: Any,
+    r_bit: Any,
+    *,
+    r_source: Any = 0.0,
+    r_sense: Any = 0.0,
+) -> WiredPower:
+    """Split the power of a wired array whose word lines are driven from the left and bit lines end in virtual ground.
+
+    v [..., m] [V] of the sources, v_word and v_bit [..., m, n] [V] at the nodes, i_cell [..., m, n] [A] through the
+    devices, linear or not. r_word [ohm] is the segment before each cell of a word line, r_bit the one after each cell
+    of a bit line; r_source and r_sense are in series with the first and the last. A segment carries the current J of
+    all cells behind it and dissipates r J^2, so zero resistance needs no exception. That delivered, sum v_i J_i, equals
+    the sum of the rest holds only where the node voltages obey Ohm's and Kirchhoff's laws: it tests a solution.
+    """
+    lines, cells = (-2, -1), jnp.sum((v_word - v_bit) * i_cell, axis=(-2, -1))
+    word = jnp.flip(jnp.cumsum(jnp.flip(i_cell, -1), axis=-1), -1)
+    bit = jnp.cumsum(i_cell, axis=-2)
+    drawn, sunk = word[..., 0], bit[..., -1, :]
+    return WiredPower(
+        delivered=jnp.sum(v * drawn, axis=-1),
+        cells=cells,
+        word_lines=r_word * jnp.sum(word * word, axis=lines),
+        bit_lines=r_bit * jnp.sum(bit * bit, axis=lines),
+        ends=r_source * jnp.sum(drawn * drawn, axis=-1) + r_sense * jnp.sum(sunk * sunk, axis=-1),
+    )

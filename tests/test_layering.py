@@ -33,6 +33,7 @@ OUTER = {
     for name in ("datasets", "checkpoint", "config", "results", "plot", "spice")
 }
 OUTER["presets"] = {"devices", "variation", "config", "noise"}  # config reads the files, for the home of YAML is there
+OUTER["prices"] = {"energy", "config"}
 TRAINING = {"training": {*PHYSICS, *DRIVERS, *OUTER}}  # what the command drives, without a terminal
 TOP = {name: {*PHYSICS, *DRIVERS, *OUTER, *TRAINING, "cli"} for name in ("cli", "__main__", "__init__")}
 MAY_IMPORT = {**{name: set() for name in LEAVES}, **PHYSICS, **DRIVERS, **OUTER, **TRAINING, **TOP}

@@ -4,7 +4,7 @@ Matplotlib is imported when the first figure is made, never with `import memjax`
 belongs to its caller, needs no display, is safe in threads, and shows itself as the result of a notebook cell.
 """
 
-from memjax.plot.energy import energy_breakdown
+from memjax.plot.energy import energy_breakdown, energy_by_list
 from memjax.plot.learning import learning_curve, stdp_window
 from memjax.plot.loops import hysteresis, waveforms
 from memjax.plot.network import network_animation, network_frame, network_grid, network_trajectories
@@ -16,6 +16,7 @@ __all__ = [
     "conductance_histogram",
     "conductance_maps",
     "energy_breakdown",
+    "energy_by_list",
     "figure",
     "hysteresis",
     "learning_curve",

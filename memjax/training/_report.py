@@ -29,16 +29,6 @@ CONVENTION = (
     "Peripherals (drivers, converters, neurons, buses) are in none of them."
 )
 
-# Energy of one event of each class that E_max counts.
-_PRICES = {
-    "mac": energy.MEMRISTOR.mac,
-    "read": energy.MEMRISTOR.read,
-    "pulse": energy.MEMRISTOR.write,
-    "verify": energy.MEMRISTOR.verify,
-    "refresh": energy.MEMRISTOR.write,
-    "accumulate": energy.MEMRISTOR.write,
-}
-
 
 def start(plan: Plan, chips: int) -> dict[str, Any]:
     """Return the counts of a run that has not begun: what a checkpoint holds beside the chips."""
@@ -158,6 +148,6 @@ def write(
 
 def _energy(found: dict) -> Any:
     seen = found["samples"] * found["n_chips"]
-    counts = {name: count / seen for name, count in found["events"]["training"].items() if count}
-    prices = {name: _PRICES[name] for name in counts}
+    prices = {name: price for name in energy.FIELDS if (price := energy.MEMRISTOR.price(name)) is not None}
+    counts = {name: count / seen for name, count in found["events"]["training"].items() if count and name in prices}
     return plot.energy_breakdown(counts, prices, title=r"$E_\mathrm{max}$ of a training sample")
