@@ -4,6 +4,8 @@ The loop knows nothing of networks: a learner is two pure functions over one chi
 
     learn(state, x [n], label, rates, key, turn) -> (state, (y [classes], Events, Events))
     predict(state, x [B, n], key)          -> y [B, classes]
+
+and, where predictions repeat work that depends on the state alone, prepare(state) -> state to predict with.
 """
 
 from collections.abc import Callable
@@ -17,11 +19,16 @@ from jax import Array
 from memjax.energy import Events
 
 
+def _as_it_is(state: Any) -> Any:
+    return state
+
+
 class Learner(NamedTuple):
-    """The two pure functions of something that learns online."""
+    """The pure functions of something that learns online."""
 
     learn: Callable
     predict: Callable
+    prepare: Callable = _as_it_is
 
 
 class Record(NamedTuple):
@@ -72,9 +79,10 @@ def evaluate(learner: Learner, batch: int) -> Callable:
         return jnp.sum(jnp.argmax(learner.predict(state, scale(images), key), axis=-1) == labels, dtype=jnp.int32)
 
     count = jax.jit(jax.vmap(correct, in_axes=(0, 0, None, None)))
+    prepare = jax.jit(jax.vmap(learner.prepare))
 
     def accuracy(chips: Any, keys: Array, images: Array, labels: Array) -> np.ndarray:
-        total = np.zeros(len(keys), np.int64)
+        total, chips = np.zeros(len(keys), np.int64), prepare(chips)
         for number, start in enumerate(range(0, len(images), batch)):
             part = slice(start, start + batch)
             batch_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, number)

@@ -69,6 +69,7 @@ class Physics:
     v_read: Any = 0.1  # V, of a full-scale input
     v_write: Any = 1.0  # V
     write_time: Any = 10e-9  # s, width of a pulse
+    wires: Any = None  # wires.Wires: resistance of every tile's lines; None: ideal
 
 
 class Architecture(NamedTuple):
@@ -121,7 +122,17 @@ class Layer(nnx.Module):
         self.volatile = Volatile(programmer.init(settings, xbar))
         self.cached = Cached(xbar.net)
         self.like = nnx.static(
-            replace(xbar, params=None, state=None, faults=None, active=None, net=None, v_read=None, v_write=None)
+            replace(
+                xbar,
+                params=None,
+                state=None,
+                faults=None,
+                active=None,
+                net=None,
+                v_read=None,
+                v_write=None,
+                wires=None,
+            )
         )
 
     def array(self, physics: Physics) -> Crossbar:
@@ -136,6 +147,7 @@ class Layer(nnx.Module):
             net=self.cached.get_value(),
             v_read=physics.v_read,
             v_write=physics.v_write,
+            wires=physics.wires,
         )
 
     def program(self, programmer: programming.Programmer, dw: Any, physics: Physics, key: Array, turn: Array) -> Events:
@@ -256,7 +268,10 @@ class EdgeNetwork(nnx.Module):
         return seen.y, seen.events, spent + self.output.program(programmer, dw2, physics, k_output, turn)
 
     def cache(self, on: bool = True) -> None:
-        """Keep the arrays' net conductances beside the devices (or drop them): for loops of many reads."""
+        """Keep the arrays' net conductances beside the devices (or drop them): for loops of many reads.
+
+        With wires these are effective conductances, and the next write drops them.
+        """
         physics = self.physics.get_value()
         for layer in (self.hidden, self.output):
             xbar = crossbar.uncache(layer.array(physics))
@@ -306,6 +321,7 @@ def _sample(arch: Architecture, chip: Chip, physics: Physics, shape: tuple[int, 
         faults=variation.sample_stuck(logical, chip.stuck_on, chip.stuck_off, key),
         v_read=physics.v_read,
         v_write=physics.v_write,
+        wires=physics.wires,
     )
 
 
@@ -323,7 +339,8 @@ def _readout_weights(leak: Any, steps: int, dtype) -> Array:
 def functional(make: Any) -> tuple[Any, Any]:
     """Turn make(key) -> EdgeNetwork into pure functions of one chip: (Learner, init(key) -> state).
 
-    For vmap and jit over chips. The state is nnx.state of the network, with its arrays' net conductances cached.
+    For vmap and jit over chips. The state is nnx.state of the network, with its arrays' net conductances cached; with
+    wires they are cached for predictions alone (`Learner.prepare`), since every write changes them.
     """
     from memjax.learning import Learner
 
@@ -331,6 +348,12 @@ def functional(make: Any) -> tuple[Any, Any]:
 
     def init(key):
         net = make(key)
+        if net.physics.get_value().wires is None:
+            net.cache()
+        return nnx.state(net)
+
+    def prepare(state):
+        net = nnx.merge(graph, state)
         net.cache()
         return nnx.state(net)
 
@@ -342,4 +365,4 @@ def functional(make: Any) -> tuple[Any, Any]:
     def predict(state, x, key):
         return nnx.merge(graph, state)(x, key)
 
-    return Learner(learn, predict), init
+    return Learner(learn, predict, prepare), init

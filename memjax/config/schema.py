@@ -83,6 +83,18 @@ class Stdp(Section):
         }
 
 
+class Wires(Section):
+    """Resistance of the lines of every module, and of what drives and senses them."""
+
+    r_word: NotNegative = Field(default=1.0, description="segment of a word line, ohm")
+    r_bit: NotNegative = Field(default=1.0, description="segment of a bit line, ohm")
+    r_source: NotNegative = Field(default=0.0, description="driver of a word line, ohm")
+    r_sense: NotNegative = Field(default=0.0, description="sense amplifier of a bit line, ohm")
+    topology: Literal["single", "double_drive", "double_sense", "double"] = Field(
+        default="single", description="which lines have a driver or a sense amplifier at both ends"
+    )
+
+
 class Array(Section):
     """Sizes of the crossbar arrays and of the modules (tiles) that they are cut into."""
 
@@ -92,6 +104,7 @@ class Array(Section):
     module_size: Annotated[tuple[AtLeastOne, AtLeastOne], BeforeValidator(_pair)] = Field(
         default=(28, 28), description="rows and columns of a module; one number makes it square"
     )
+    wires: Wires | None = Field(default=None, description="resistance of the modules' lines; null: ideal lines")
 
 
 class Spread(Section):

@@ -10,9 +10,9 @@ An inactive tile contributes no current, reads as zero and gets no pulses; its v
 """
 
 from memjax.crossbar._array import Crossbar, Lines
-from memjax.crossbar._conductance import cache, conductance, conductance_range, net_conductance, uncache, weights
+from memjax.crossbar._conductance import conductance, conductance_range, net_conductance, uncache, weights
 from memjax.crossbar._create import create
-from memjax.crossbar._read import noise_sd, read, read_back, read_events
+from memjax.crossbar._read import cache, noise_sd, read, read_back, read_events
 from memjax.crossbar._write import relax, set_active, spike, write
 
 __all__ = [

@@ -18,6 +18,8 @@ class Crossbar:
     v_read         read voltage of a full-scale input [V]
     v_write        amplitude of one programming pulse [V]
     net            cached net conductance [R, m, cols] that reads use, or None; every change of the array keeps it true
+                   or, with wires, drops it
+    wires          `wires.Wires`: the resistance of every tile's lines, or None: ideal lines
     """
 
     params: Any
@@ -31,6 +33,7 @@ class Crossbar:
     shape: tuple[int, int] = struct.field(pytree_node=False)
     tile: tuple[int, int] = struct.field(pytree_node=False)
     polarity: int = struct.field(pytree_node=False)
+    wires: Any = None
 
 
 class Lines(NamedTuple):

@@ -13,11 +13,14 @@ from memjax.devices.base import conductance as device_conductance
 
 def conductance(xbar: Crossbar) -> Array:
     """Return the conductances at the read voltage g [P, rows, cols] [S]; inactive tiles read as zero."""
-    return to_logical(xbar, _tiled_conductance(xbar))
+    return to_logical(xbar, tiled_conductance(xbar))
 
 
 def net_conductance(xbar: Crossbar) -> Array:
-    """Return what a column's current sees, g+ - g- of a differential pair or g itself [rows, cols] [S]."""
+    """Return the net conductance of every weight, g+ - g- of a differential pair or g itself [rows, cols] [S].
+
+    Without the wires: of the devices alone.
+    """
     net = net_lines(xbar)
     return net.reshape(-1, net.shape[-1])[: xbar.shape[0]]
 
@@ -38,19 +41,15 @@ def weights(xbar: Crossbar, w_max: Any = 1.0) -> Array:
     return w_max * net / span
 
 
-def cache(xbar: Crossbar) -> Crossbar:
-    """Keep the net conductance [rows, cols] beside the devices, for loops that read often and write few rows."""
-    return replace(xbar, net=net_lines(xbar))
-
-
 def uncache(xbar: Crossbar) -> Crossbar:
     """Drop the cached net conductance."""
     return replace(xbar, net=None)
 
 
 def changed(xbar: Crossbar, state: Any) -> Crossbar:
+    """Return the array with a new state; what it kept is brought up to date, or with wires dropped."""
     stale = replace(xbar, state=state, net=None)
-    return stale if xbar.net is None else cache(stale)
+    return stale if xbar.net is None or xbar.wires is not None else replace(stale, net=net_lines(stale))
 
 
 def _end(xbar: Crossbar, x: float) -> Array:
@@ -63,16 +62,16 @@ def _mean(xbar: Crossbar, g: Array) -> Array:
     return jnp.mean(to_logical(xbar, g) if g.ndim else g)
 
 
-def _tiled_conductance(xbar: Crossbar) -> Array:
+def tiled_conductance(xbar: Crossbar) -> Array:
     g = device_conductance(xbar.device, xbar.params, xbar.state, xbar.v_read)
     return jnp.where(xbar.active[None, :, None, :, None], g, jnp.zeros_like(g))
 
 
 def net_lines(xbar: Crossbar) -> Array:
-    """Net conductance of all word lines, the padded ones too [R, m, cols]: `net` where it is cached."""
-    if xbar.net is not None:
+    """Net conductance of the devices of all word lines, the padded ones too [R, m, cols]: `net` where it is cached."""
+    if xbar.net is not None and xbar.wires is None:
         return xbar.net
-    net = net_of(_tiled_conductance(xbar))
+    net = net_of(tiled_conductance(xbar))
     return net.reshape(*net.shape[:2], -1)[..., : xbar.shape[1]]
 
 

@@ -25,6 +25,7 @@ def create(
     faults: Array | None = None,
     v_read: Any = 0.1,
     v_write: Any = 1.0,
+    wires: Any = None,
     key: Array | None = None,
 ) -> Crossbar:
     """Build an array of shape (rows, cols) from one device model, all tiles active.
@@ -33,6 +34,7 @@ def create(
     polarity   devices a weight: 2 is a differential pair, 1 is single-ended
     params     the device's Params; leaves are scalars or [P, rows, cols, ...] (see `variation.sample_params`)
     x          normalised initial state, a scalar or [P, rows, cols]; None draws it uniformly from `key`
+    wires      `memjax.wires.Wires`: resistance of every tile's lines, which reads and writes then meet; None: ideal
     faults     int8 [P, rows, cols] (see `variation.sample_stuck`): a stuck device sits at x = 1 or 0 and never changes
 
     Raises ValueError for sizes that are not positive, a polarity that is not 1 or 2, leaves of another shape, or x out
@@ -65,6 +67,7 @@ def create(
         shape=(rows, cols),
         tile=(m, n),
         polarity=polarity,
+        wires=wires,
     )
 
     def place(leaf, name):

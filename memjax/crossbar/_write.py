@@ -14,9 +14,11 @@ from memjax._fusion import keep
 from memjax.crossbar._array import Crossbar, Lines
 from memjax.crossbar._conductance import changed, net_of
 from memjax.crossbar._layout import active_lines, like, pad
+from memjax.crossbar._wired import reached
 from memjax.devices.base import accept
 from memjax.devices.base import conductance as device_conductance
 from memjax.energy import Events
+from memjax.wires import Wires
 
 
 def write(
@@ -28,6 +30,7 @@ def write(
     rows: Array | Lines | None = None,
     max_pulses: int | None = None,
     frozen: bool = False,
+    wires: Wires | None = None,
 ) -> tuple[Crossbar, Events]:
     """Apply signed pulse counts at the write voltage; returns (array, events).
 
@@ -38,6 +41,9 @@ def write(
     max_pulses  the longest train, a Python integer; a count above it is cut. 1: one step, no loop. None: what the
                 largest count asks for, in a loop of traced length (which reverse-mode autodiff refuses)
     frozen      an inactive tile stays as it was, instead of relaxing
+    wires       resistance of every tile's lines, in place of the array's own: a device gets the voltage that reaches
+                it, with one word line of a tile selected at a time (V/2 scheme, as if all devices had their
+                conductance at the read voltage)
 
     Raises ValueError for pulses of another shape, or (where they are concrete) word lines that do not exist.
     """
@@ -51,6 +57,7 @@ def write(
     if rows is not None and not isinstance(rows, Lines):
         _require_index("rows", rows, xbar.shape[0])
     selected = Lines(0, m) if rows is None else rows
+    lines = xbar.wires if wires is None else wires
     params, before, faults = (_take(xbar, tree, selected) for tree in (xbar.params, xbar.state, xbar.faults))
     active = active_lines(xbar, selected)
     pulses = pad(pad(pulses, 1, active.shape[1]), 2, tile_cols * n)
@@ -64,7 +71,10 @@ def write(
             part = jnp.sign(pulses) * jnp.clip(jnp.abs(pulses) - i.astype(pulses.dtype), 0, 1)
             # The same key would give every pulse of a train the same C2C noise.
             own = None if key is None else jax.random.fold_in(key, i)
-        new = xbar.device.step(params, state, part * xbar.v_write, dt, own)
+        v = part * xbar.v_write
+        if lines is not None:
+            v = reached(_with(xbar, state, rows), part, selected, lines)
+        new = xbar.device.step(params, state, v, dt, own)
         if faults is not None:
             new = jax.tree.map(lambda a, b: jnp.where(like(faults, a) != 0, b, a), new, state)
         if frozen:
@@ -81,7 +91,7 @@ def write(
         after = jax.lax.fori_loop(0, count, pulse, before)
     events = Events(pulse=jnp.sum(jnp.ceil(jnp.abs(pulses)), dtype=jnp.int32))
     if rows is None:
-        return changed(xbar, jax.tree.map(lambda leaf, new: new.reshape(leaf.shape), xbar.state, after)), events
+        return changed(xbar, _with(xbar, after, None).state), events
     rest = xbar if xbar.device.relax is None else relax(xbar, most * dt, frozen=frozen)
     return _put(rest, after, params, rows), events
 
@@ -161,8 +171,10 @@ def _take(xbar: Crossbar, tree: Any, rows: Array | Lines) -> Any:
     return jax.tree.map(take, tree)
 
 
-def _put(xbar: Crossbar, part: Any, params: Any, rows: Array | Lines) -> Crossbar:
-    """Put the selected word lines' new state back, and bring their cached net conductance up to date."""
+def _with(xbar: Crossbar, part: Any, rows: Array | Lines | None) -> Crossbar:
+    """Return the array with the selected word lines' state (None: all of it) in its place; what is kept stays stale."""
+    if rows is None:
+        return replace(xbar, state=jax.tree.map(lambda leaf, new: new.reshape(leaf.shape), xbar.state, part))
     (r, c), (m, n) = xbar.active.shape, xbar.tile
 
     def put(leaf, new):
@@ -172,11 +184,17 @@ def _put(xbar: Crossbar, part: Any, params: Any, rows: Array | Lines) -> Crossba
         new = new.reshape(*new.shape[:2], c, n, *new.shape[3:])
         return leaf.at[:, rows // m, rows % m].set(new, unique_indices=True)
 
+    return replace(xbar, state=jax.tree.map(put, xbar.state, part))
+
+
+def _put(xbar: Crossbar, part: Any, params: Any, rows: Array | Lines) -> Crossbar:
+    """Put the selected word lines' new state back; bring their kept net conductance up to date, or drop it."""
+    (r, _), (m, _) = xbar.active.shape, xbar.tile
     # Kept, or the new states would be worked out twice, noise and all: for the array and for its net conductance.
     part = jax.tree.map(keep, part)
-    xbar = replace(xbar, state=jax.tree.map(put, xbar.state, part))
-    if xbar.net is None:
-        return xbar
+    xbar = _with(xbar, part, rows)
+    if xbar.net is None or xbar.wires is not None:
+        return replace(xbar, net=None)
     g = device_conductance(xbar.device, params, part, xbar.v_read)
     net = net_of(jnp.where(active_lines(xbar, rows), g, jnp.zeros_like(g)))[:, : xbar.shape[1]]
     if isinstance(rows, Lines):

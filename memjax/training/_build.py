@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from jax import Array
 
-from memjax import crossbar, devices, learning, monte_carlo, network, neurons, programming, variation
+from memjax import crossbar, devices, learning, monte_carlo, network, neurons, programming, variation, wires
 from memjax.config import Config, device_params
 from memjax.crossbar import Crossbar
 from memjax.errors import ConfigError
@@ -62,6 +62,8 @@ def build(config: Config) -> System:
         v_read=config.device.read_voltage,
         v_write=config.device.write_voltage,
         write_time=config.device.write_time,
+        # Read noise is ten thousand times what single precision errs by.
+        wires=None if config.array.wires is None else wires.Wires(**dict(config.array.wires), precision="float32"),
     )
     settings = _programmer(config, device, nominal)
 
@@ -113,6 +115,7 @@ def _arrays(arch: network.Architecture, physics: network.Physics) -> Callable:
                     net=None,
                     v_read=physics.v_read,
                     v_write=physics.v_write,
+                    wires=physics.wires,
                 )
             )
         return made[0], made[1]
