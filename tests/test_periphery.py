@@ -270,8 +270,9 @@ def test_a_driver_divides_its_voltage_with_the_line_and_stops_at_its_current(x64
     np.testing.assert_allclose(limited[:, 0], divided[:, 0])  # 67 uA of 1 mA
     np.testing.assert_allclose(limited[:, 1], [1e-4 / 4e-3, -1e-4 / 4e-3], rtol=1e-14)
     np.testing.assert_allclose(limited[:, 2], v[:, 2])  # an empty line draws nothing
-    slope = jax.grad(lambda v: jnp.sum(periphery.drive(Driver(500.0, 1e-4), v, load)))(v)
+    slope, by_load = jax.grad(lambda *given: jnp.sum(periphery.drive(Driver(500.0, 1e-4), *given)), (0, 1))(v, load)
     assert np.all(np.isfinite(slope))
+    assert np.all(np.isfinite(by_load))
     assert slope[0, 1] == 0.0  # held at the limit
 
 
@@ -405,6 +406,10 @@ def test_bit_serial_with_an_adc_equals_a_loop_over_planes(x64):
 
 def test_bit_serial_with_a_lossless_adc_is_exact(x64):
     """log2(128) + 1 + 2 - 1 = 9 bits convert 128 cells of 2 bits and 1-bit inputs without loss (ISAAC's law)."""
+    for law in ((128, 1, 2, 9), (128, 1, 1, 8), (256, 1, 4, 12), (128, 2, 2, 11), (64, 3, 2, 11)):
+        assert periphery.lossless_bits(*law[:3]) == law[3]
+    with pytest.raises(ValueError, match="codes: rows = 0"):
+        periphery.lossless_bits(0, 1, 1)
     rng = np.random.default_rng(5)
     digits, x = rng.integers(0, 4, (128, 9)), jnp.asarray(rng.integers(0, 16, (50, 128)), jnp.int32)
     digits[:, 0], x = 3, x.at[0].set(15)  # the worst case is among them

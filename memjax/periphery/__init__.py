@@ -12,6 +12,7 @@ from memjax.periphery.codes import (
     assemble,
     bit_planes,
     bit_serial,
+    lossless_bits,
     pulse_widths,
     recombine,
     slice_weights,
@@ -41,6 +42,6 @@ from memjax.periphery.front_end import (
 
 __all__ = [
     "ADC", "DAC", "GRIDS", "Driver", "SenseAmplifier", "Slicing", "adc", "assemble", "bit_planes", "bit_serial",
-    "check", "codes_of", "conversions", "dac", "drive", "levels", "lsb", "pulse_widths", "recombine", "sample",
-    "sample_inl", "sense", "sense_sd", "slice_weights", "sum_tiles",
+    "check", "codes_of", "conversions", "dac", "drive", "levels", "lossless_bits", "lsb", "pulse_widths", "recombine",
+    "sample", "sample_inl", "sense", "sense_sd", "slice_weights", "sum_tiles",
 ]  # fmt: skip

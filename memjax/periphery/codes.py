@@ -11,8 +11,7 @@ Slices          an integer weight as digits of cell_bits bits over several devic
                                those of w = 0, and what it reads is subtracted digitally: the bias and g_min cancel
 
 After Shafiee et al. 2016 (ISAAC, 10.1109/ISCA.2016.12): bit-serial inputs, sliced weights, the column of the bias.
-There too: lossless conversion of a column of R devices takes log2(R) + input bits + cell bits ADC bits, one less where
-input or cell has one bit. Sums are exact in float32 up to 2^24.
+Sums are exact in float32 up to 2^24.
 """
 
 from collections.abc import Callable
@@ -93,6 +92,18 @@ def bit_serial(
     if signed:
         place[-1] = -place[-1]
     return jnp.tensordot(jnp.asarray(place, currents.dtype), currents, 1)
+
+
+def lossless_bits(rows: int, input_bits: int, cell_bits: int) -> int:
+    """Return how many bits an ADC needs to tell every sum of a column apart, at one LSB a digit.
+
+    The largest sum is rows (2^input_bits - 1) (2^cell_bits - 1). Where rows is a power of two this is the law of
+    Shafiee et al. 2016, equations 1 and 2: log2(rows) + input_bits + cell_bits, one less where either is 1. Raises
+    ValueError for a number below 1.
+    """
+    for name, value in (("rows", rows), ("input_bits", input_bits), ("cell_bits", cell_bits)):
+        _whole(name, value, 1, 2**31)
+    return (rows * (2**input_bits - 1) * (2**cell_bits - 1)).bit_length()
 
 
 def pulse_widths(x: Array, t_max: Any, bits: int) -> Array:

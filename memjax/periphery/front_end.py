@@ -50,8 +50,8 @@ def drive(driver: Driver, v: Array, load: Array) -> Array:
     load = jnp.broadcast_to(fit(load, v), v.shape)
     v = v / (1 + fit(driver.r_out, v) * load)
     limited = jnp.abs(v) * load > fit(driver.i_max, v)
-    # Divided by 1 where nothing is limited, so that an empty line has a finite gradient.
-    most = fit(driver.i_max, v) / jnp.where(limited, load, 1.0)
+    # 0 / 1 where nothing is limited: no limit is infinite, and an empty line has a load of zero.
+    most = jnp.where(limited, fit(driver.i_max, v), 0.0) / jnp.where(limited, load, 1.0)
     return jnp.where(limited, jnp.sign(v) * most, v)
 
 
