@@ -55,7 +55,7 @@ class Volatile(nnx.Variable):
 
 
 class Cached(nnx.Variable):
-    """What follows from the others: the arrays' net conductances, kept for speed."""
+    """What follows from the others: the arrays' net conductances and their wires' losses, kept for speed."""
 
 
 @struct.dataclass
@@ -70,6 +70,7 @@ class Physics:
     v_write: Any = 1.0  # V
     write_time: Any = 10e-9  # s, width of a pulse
     wires: Any = None  # wires.Wires: resistance of every tile's lines; None: ideal
+    refresh: Any = None  # samples between two solutions of the wires while learning; None: at every read and write
 
 
 class Architecture(NamedTuple):
@@ -120,7 +121,7 @@ class Layer(nnx.Module):
             {"params": xbar.params, "faults": xbar.faults, "active": xbar.active, "programmer": settings}
         )
         self.volatile = Volatile(programmer.init(settings, xbar))
-        self.cached = Cached(xbar.net)
+        self.cached = Cached({"net": xbar.net, "losses": xbar.losses})
         self.like = nnx.static(
             replace(
                 xbar,
@@ -132,23 +133,40 @@ class Layer(nnx.Module):
                 v_read=None,
                 v_write=None,
                 wires=None,
+                losses=None,
             )
         )
 
     def array(self, physics: Physics) -> Crossbar:
         """Put the crossbar together again."""
-        sampled = self.sampled.get_value()
+        sampled, cached = self.sampled.get_value(), self.cached.get_value()
         return replace(
             self.like,
             params=sampled["params"],
             faults=sampled["faults"],
             active=sampled["active"],
             state=self.weight.get_value(),
-            net=self.cached.get_value(),
+            net=cached["net"],
+            losses=cached["losses"],
             v_read=physics.v_read,
             v_write=physics.v_write,
             wires=physics.wires,
         )
+
+    def keep(self, xbar: Crossbar) -> None:
+        """Keep what an array has worked out."""
+        self.cached.set_value({"net": xbar.net, "losses": xbar.losses})
+
+    def settle(self, physics: Physics, turn: Array) -> None:
+        """Solve the array's wires anew where it is time to, and keep what they leave of its reads and writes."""
+        xbar = self.array(physics)
+
+        def solved(xbar):
+            xbar = crossbar.cache(crossbar.keep_losses(xbar))
+            return xbar.net, xbar.losses
+
+        net, losses = jax.lax.cond(turn % physics.refresh == 0, solved, lambda xbar: (xbar.net, xbar.losses), xbar)
+        self.keep(replace(xbar, net=net, losses=losses))
 
     def program(self, programmer: programming.Programmer, dw: Any, physics: Physics, key: Array, turn: Array) -> Events:
         """Let the programmer act on the devices."""
@@ -158,7 +176,7 @@ class Layer(nnx.Module):
             settings, self.volatile.get_value(), dw, array, physics.write_time, key, turn
         )
         self.weight.set_value(xbar.state)
-        self.cached.set_value(xbar.net)
+        self.keep(xbar)
         self.volatile.set_value(state)
         return events
 
@@ -244,6 +262,9 @@ class EdgeNetwork(nnx.Module):
         the inference, events of the learning).
         """
         arch, physics = self.arch, self.physics.get_value()
+        if physics.wires is not None and physics.refresh is not None:
+            for layer in (self.hidden, self.output):
+                layer.settle(physics, turn)
         k_present, k_back, k_hidden, k_output = (
             noise.fold_in(key, name) for name in ("present", "back", "hidden", "output")
         )
@@ -274,8 +295,9 @@ class EdgeNetwork(nnx.Module):
         """
         physics = self.physics.get_value()
         for layer in (self.hidden, self.output):
-            xbar = crossbar.uncache(layer.array(physics))
-            layer.cached.set_value(crossbar.cache(xbar).net if on else None)
+            xbar = layer.array(physics)
+            exact = crossbar.cache(replace(xbar, losses=None)).net if on else None
+            layer.keep(replace(xbar, net=exact))
 
     def arrays(self) -> tuple[Crossbar, Crossbar]:
         """Return both crossbars."""
@@ -348,8 +370,13 @@ def functional(make: Any) -> tuple[Any, Any]:
 
     def init(key):
         net = make(key)
-        if net.physics.get_value().wires is None:
+        physics = net.physics.get_value()
+        if physics.wires is None:
             net.cache()
+        elif physics.refresh is not None:  # the first sample solves the wires; until then there is only their shape
+            for layer in (net.hidden, net.output):
+                xbar = layer.array(physics)
+                layer.keep(crossbar.cache(replace(xbar, losses=crossbar.no_losses(xbar))))
         return nnx.state(net)
 
     def prepare(state):

@@ -93,6 +93,10 @@ class Wires(Section):
     topology: Literal["single", "double_drive", "double_sense", "double"] = Field(
         default="single", description="which lines have a driver or a sense amplifier at both ends"
     )
+    refresh: AtLeastOne | None = Field(
+        default=2000,
+        description="while learning, samples between two solutions of the wires; null: solve every read and write",
+    )
 
 
 class Array(Section):

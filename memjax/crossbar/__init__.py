@@ -9,20 +9,24 @@ An inactive tile contributes no current, reads as zero and gets no pulses; its v
 `frozen` stays as it was (the modular framework's mode).
 """
 
-from memjax.crossbar._array import Crossbar, Lines
+from memjax.crossbar._array import Crossbar, Lines, Losses
 from memjax.crossbar._conductance import conductance, conductance_range, net_conductance, uncache, weights
 from memjax.crossbar._create import create
 from memjax.crossbar._read import cache, noise_sd, read, read_back, read_events
+from memjax.crossbar._wired import keep_losses, no_losses
 from memjax.crossbar._write import relax, set_active, spike, write
 
 __all__ = [
     "Crossbar",
     "Lines",
+    "Losses",
     "cache",
     "conductance",
     "conductance_range",
     "create",
+    "keep_losses",
     "net_conductance",
+    "no_losses",
     "noise_sd",
     "read",
     "read_back",

@@ -18,8 +18,9 @@ class Crossbar:
     v_read         read voltage of a full-scale input [V]
     v_write        amplitude of one programming pulse [V]
     net            cached net conductance [R, m, cols] that reads use, or None; every change of the array keeps it true
-                   or, with wires, drops it
+                   or, with wires and no losses, drops it
     wires          `wires.Wires`: the resistance of every tile's lines, or None: ideal lines
+    losses         `Losses` that stand for the wires between two solutions of them, or None
     """
 
     params: Any
@@ -34,6 +35,18 @@ class Crossbar:
     tile: tuple[int, int] = struct.field(pytree_node=False)
     polarity: int = struct.field(pytree_node=False)
     wires: Any = None
+    losses: Any = None
+
+
+class Losses(NamedTuple):
+    """What the wires leave to every device, at the conductances of one moment [P, R, m, C, n].
+
+    read   effective over own conductance
+    write  share of the write voltage that reaches the device when it is written alone on its lines
+    """
+
+    read: Array
+    write: Array
 
 
 class Lines(NamedTuple):

@@ -47,9 +47,14 @@ def uncache(xbar: Crossbar) -> Crossbar:
 
 
 def changed(xbar: Crossbar, state: Any) -> Crossbar:
-    """Return the array with a new state; what it kept is brought up to date, or with wires dropped."""
+    """Return the array with a new state; what it kept is brought up to date, or where wires are solved, dropped."""
     stale = replace(xbar, state=state, net=None)
-    return stale if xbar.net is None or xbar.wires is not None else replace(stale, net=net_lines(stale))
+    return stale if xbar.net is None or solves(xbar) else replace(stale, net=lossy_lines(stale))
+
+
+def solves(xbar: Crossbar) -> bool:
+    """Say whether the array's reads and writes ask for the solution of its wires."""
+    return xbar.wires is not None and xbar.losses is None
 
 
 def _end(xbar: Crossbar, x: float) -> Array:
@@ -69,9 +74,20 @@ def tiled_conductance(xbar: Crossbar) -> Array:
 
 def net_lines(xbar: Crossbar) -> Array:
     """Net conductance of the devices of all word lines, the padded ones too [R, m, cols]: `net` where it is cached."""
-    if xbar.net is not None and xbar.wires is None:
+    if xbar.net is not None and xbar.wires is None and xbar.losses is None:
         return xbar.net
-    net = net_of(tiled_conductance(xbar))
+    return _flat(xbar, tiled_conductance(xbar))
+
+
+def lossy_lines(xbar: Crossbar) -> Array:
+    """Net conductance [R, m, cols] that reads see, with the losses that the array keeps."""
+    if xbar.losses is None:
+        return net_lines(xbar)
+    return _flat(xbar, tiled_conductance(xbar) * xbar.losses.read)
+
+
+def _flat(xbar: Crossbar, g: Array) -> Array:
+    net = net_of(g)
     return net.reshape(*net.shape[:2], -1)[..., : xbar.shape[1]]
 
 

@@ -9,7 +9,7 @@ from jax import Array
 from memjax import noise as draws
 from memjax import periphery
 from memjax.crossbar._array import Crossbar
-from memjax.crossbar._conductance import conductance_range, net_lines
+from memjax.crossbar._conductance import conductance_range, lossy_lines, solves
 from memjax.crossbar._layout import by_tile, pad
 from memjax.crossbar._wired import effective_lines, few, tile_currents, tile_currents_back
 from memjax.energy import Events
@@ -67,8 +67,8 @@ def read(
 def cache(xbar: Crossbar) -> Crossbar:
     """Keep the net conductance that reads see, [rows, cols], beside the devices, for loops that read often.
 
-    A write to few rows brings it up to date. An array with wires keeps its effective conductances, for as long as
-    nothing changes: every write drops them, so it pays for many reads of a frozen array.
+    A write to few rows brings it up to date. An array with wires keeps its effective conductances, exactly, for as long
+    as nothing changes: every write drops them, so it pays for many reads of a frozen array. With losses they are kept.
     """
     return replace(xbar, net=_seen(replace(xbar, net=None), None))
 
@@ -132,15 +132,16 @@ def read_events(xbar: Crossbar, delivered: Array, vectors: int = 1, *, back: boo
 
 def _solved(xbar: Crossbar, v: Array, wires: Wires | None) -> bool:
     """Say whether a read through wires is solved for its inputs: nothing is kept, and they are few."""
-    return few(xbar, v) and (wires is not None or xbar.net is None)
+    return few(xbar, v) and (wires is not None or (xbar.net is None and solves(xbar)))
 
 
 def _seen(xbar: Crossbar, wires: Wires | None) -> Array:
     """Return the net conductance [R, m, cols] that a read sees, through the array's own wires if none are given."""
     if wires is None and xbar.net is not None:
         return xbar.net
-    lines = xbar.wires if wires is None else wires
-    return net_lines(xbar) if lines is None else effective_lines(xbar, lines)
+    if wires is None and not solves(xbar):
+        return lossy_lines(xbar)
+    return effective_lines(xbar, xbar.wires if wires is None else wires)
 
 
 def _drawn(sd: Array, key: Array | None) -> Array:

@@ -4,15 +4,19 @@ A tile's lines are as long as the tile: in one that the array fills in part, the
 missing, which conduct nothing.  Devices are linear, with their conductance at the read voltage.
 """
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from memjax.crossbar._array import Crossbar, Lines
+from memjax.crossbar._array import Crossbar, Lines, Losses
 from memjax.crossbar._conductance import net_of, tiled_conductance
 from memjax.wires import Wires, effective, solve
+
+SIDE_BY_SIDE = 8  # unit inputs solved together: more do not fit the cache
 
 
 def effective_lines(xbar: Crossbar, wires: Wires) -> Array:
@@ -35,6 +39,50 @@ def tile_currents_back(xbar: Crossbar, v: Array, wires: Wires) -> Array:
     v = v[..., None, None, :, :]
     found = solve(_tiles(xbar), jnp.zeros((*v.shape[:-1], m), v.dtype), v_bit=v, **_arguments(wires))
     return jnp.moveaxis(net_of(jnp.moveaxis(-found.i_word, -4, 0)), -2, -1)
+
+
+def keep_losses(xbar: Crossbar) -> Crossbar:
+    """Return the array with `Losses` at its present conductances, which its reads and writes then use.
+
+    For loops that write often and little: a solution of the wires at every read and write costs hundreds of times the
+    rest. Between two calls a read misses what the writes since have changed of the *losses*, and a write what pulses
+    on other bit lines, at the same time, take from it: both of second order in the wires' resistance. `cache` and an
+    explicit `wires` stay exact. Raises ValueError for an array without wires.
+    """
+    if xbar.wires is None:
+        raise ValueError("crossbar: keep_losses of an array without wires: give `create` its wires")
+    g = _tiles(xbar)  # [P, R, C, m, n]
+    arguments, (m, n) = _arguments(xbar.wires), xbar.tile
+
+    def driven(count, at_words, at_bits):
+        """Solve for one line after another; `take` keeps of each what concerns its own devices."""
+
+        def some(lines):
+            unit = (lines[:, None] == jnp.arange(count)).astype(g.dtype)  # [few, count]
+            unit = unit.reshape(-1, 1, 1, 1, count)
+            found = solve(g, unit if at_words else jnp.zeros(m, g.dtype), v_bit=unit if at_bits else None, **arguments)
+            u = found.v_word - found.v_bit
+            own = lines.reshape(-1, *(1,) * 5)
+            taken = jnp.take_along_axis(u, own, axis=-2 if at_words else -1)
+            return jnp.squeeze(taken, -2 if at_words else -1), found.i
+
+        size = math.ceil(count / SIDE_BY_SIDE)
+        lines = jnp.minimum(jnp.arange(size * SIDE_BY_SIDE), count - 1).reshape(size, SIDE_BY_SIDE)
+        taken, i = (x.reshape(-1, *x.shape[2:])[:count] for x in jax.lax.map(some, lines))
+        return jnp.moveaxis(taken, 0, 3), jnp.moveaxis(i, 0, 3)  # [P, R, C, count, n or m]
+
+    from_words, seen = driven(m, True, False)
+    from_bits, _ = driven(n, False, True)
+    read = jnp.where(g > 0, seen / jnp.where(g > 0, g, 1), 1)
+    write = (from_words - jnp.swapaxes(from_bits, -1, -2)) / 2
+    losses = Losses(*(jnp.moveaxis(x, 3, 2) for x in (read, write)))
+    return replace(xbar, losses=losses, net=None)
+
+
+def no_losses(xbar: Crossbar) -> Losses:
+    """Return the losses of ideal wires, in the shape that an array's have."""
+    one = jnp.ones_like(tiled_conductance(xbar))
+    return Losses(one, one)
 
 
 def few(xbar: Crossbar, v: Array) -> bool:

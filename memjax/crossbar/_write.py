@@ -12,7 +12,7 @@ from jax.core import Tracer
 
 from memjax._fusion import keep
 from memjax.crossbar._array import Crossbar, Lines
-from memjax.crossbar._conductance import changed, net_of
+from memjax.crossbar._conductance import changed, net_of, solves
 from memjax.crossbar._layout import active_lines, like, pad
 from memjax.crossbar._wired import reached
 from memjax.devices.base import accept
@@ -57,8 +57,9 @@ def write(
     if rows is not None and not isinstance(rows, Lines):
         _require_index("rows", rows, xbar.shape[0])
     selected = Lines(0, m) if rows is None else rows
-    lines = xbar.wires if wires is None else wires
+    lines = wires if wires is not None or not solves(xbar) else xbar.wires
     params, before, faults = (_take(xbar, tree, selected) for tree in (xbar.params, xbar.state, xbar.faults))
+    left = None if xbar.losses is None else _take(xbar, xbar.losses.write, selected)
     active = active_lines(xbar, selected)
     pulses = pad(pad(pulses, 1, active.shape[1]), 2, tile_cols * n)
     pulses = jnp.where(active, pulses, jnp.zeros_like(pulses))
@@ -74,6 +75,8 @@ def write(
         v = part * xbar.v_write
         if lines is not None:
             v = reached(_with(xbar, state, rows), part, selected, lines)
+        elif left is not None:
+            v = v * left
         new = xbar.device.step(params, state, v, dt, own)
         if faults is not None:
             new = jax.tree.map(lambda a, b: jnp.where(like(faults, a) != 0, b, a), new, state)
@@ -193,9 +196,11 @@ def _put(xbar: Crossbar, part: Any, params: Any, rows: Array | Lines) -> Crossba
     # Kept, or the new states would be worked out twice, noise and all: for the array and for its net conductance.
     part = jax.tree.map(keep, part)
     xbar = _with(xbar, part, rows)
-    if xbar.net is None or xbar.wires is not None:
+    if xbar.net is None or solves(xbar):
         return replace(xbar, net=None)
     g = device_conductance(xbar.device, params, part, xbar.v_read)
+    if xbar.losses is not None:
+        g = g * _take(xbar, xbar.losses.read, rows)
     net = net_of(jnp.where(active_lines(xbar, rows), g, jnp.zeros_like(g)))[:, : xbar.shape[1]]
     if isinstance(rows, Lines):
         net = jax.lax.dynamic_update_slice_in_dim(xbar.net, net.reshape(r, rows.count, -1), rows.start, axis=1)

@@ -54,6 +54,7 @@ def build(config: Config) -> System:
         stuck_off=config.variation.stuck_off,
         init_gain=config.learning.init_gain,
     )
+    lines = config.array.wires
     physics = network.Physics(
         neuron=neurons.Params(config.neurons.leak, config.neurons.threshold, config.neurons.refractory),
         surrogate_width=config.neurons.surrogate_width,
@@ -63,7 +64,8 @@ def build(config: Config) -> System:
         v_write=config.device.write_voltage,
         write_time=config.device.write_time,
         # Read noise is ten thousand times what single precision errs by.
-        wires=None if config.array.wires is None else wires.Wires(**dict(config.array.wires), precision="float32"),
+        wires=None if lines is None else wires.Wires(**lines.model_dump(exclude={"refresh"}), precision="float32"),
+        refresh=None if lines is None else lines.refresh,
     )
     settings = _programmer(config, device, nominal)
 
