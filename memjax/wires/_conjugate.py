@@ -9,12 +9,12 @@ is carried along, by p's own recurrence.
 The unknown is y = M B too, the current that M's sources would have to be: B = M^-1 y exists where y is of any size, r
 = 0 included. The number of iterations grows like n sqrt(g r).
 
-Layouts: word [n, T, I, m] and bit [m, T, I, n], each with the axis first along which its ladders run.  Elementwise
-work is done inside the scans, where its operands are in registers already: a pass over an array of its own costs as
-much as half a scan.
+Layouts: word [n, T, I, m] and bit [m, T, I, n], each with the axis first along which its ladders run.  Only p and the
+cells' currents change between them.  What is elementwise is done inside the scans where it can be: its operands are in
+the cache already.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -23,10 +23,9 @@ from memjax.wires._ladder import Ladder
 
 
 class Start(NamedTuple):
-    """A right-hand side r of S dB = r, in both layouts, with z = M^-1 r [bit] and r z, summed [T, I, 1]."""
+    """A right-hand side r of S dB = r, z = M^-1 r [bit layout], and the sum of r z [T, I, 1]."""
 
-    r_word: Array
-    r_bit: Array
+    r: Array
     z: Array
     rz: Array
 
@@ -37,69 +36,73 @@ def flip(x: Array) -> Array:
 
 
 def start(bit: Ladder, r: Array) -> Start:
-    """Return the start of an iteration for the right-hand side r [word layout]."""
-    r_bit = flip(r)
-    zero = jnp.zeros_like(r[0, :, :, :1])
-    r_bit, z, rz = _precondition(bit, r_bit, jnp.zeros_like(r_bit), zero)
-    return Start(r, r_bit, z, rz)
+    """Return the start of an iteration for the right-hand side r [bit layout]."""
+
+    def gather(passing, node):
+        r, share = node
+        j = r + passing
+        return share * j, j
+
+    _, j = lax.scan(gather, jnp.zeros_like(r[0]), (r, bit.share), reverse=True)
+    return Start(r, *_spread(bit, r, j))
 
 
 def correct(g: Array, word: Ladder, bit: Ladder, begin: Start, goal: Array, limit: Array) -> tuple[Array, Array, Array]:
-    """Return dy = M dB with S dB = r [word layout], what is left of r z, and the iterations [T, I, 1].
+    """Return dy = M dB with S dB = r [bit layout], what is left of r z, and the iterations [T, I, 1].
 
     g [n, T, 1, m]; the iteration of an array ends where r z <= goal [T, I, 1], or after `limit` iterations.
     """
 
     def unfinished(carry):
-        _, _, _, _, _, _, rz, _, count = carry
+        *_, rz, count = carry
         return jnp.any((rz > goal) & (count < limit))
 
     def iterate(carry):
-        p, q, y, r_word, r_bit, z, rz, beta, count = carry
+        p, q, y, r, rz, count = carry
         on = (rz > goal) & (count < limit)
+        current = flip(_cells(g, word, flip(p)))
+        # Of differences, not a difference of sums: where lines couple strongly, S p is a small part of M p.
+        alpha = jnp.where(on, rz / jnp.sum(p * (q - current), axis=(0, -1), keepdims=True)[0], 0)
 
         def gather(passing, node):
-            z, p, cell, share = node
-            p = z + beta * p
-            j = cell * p + passing
-            return share * j, (p, j)
+            q, current, y, r, share = node
+            r = r - alpha * (q - current)
+            j = r + passing
+            return share * j, (j, r, y + alpha * q)
 
-        _, (p, j) = lax.scan(gather, jnp.zeros_like(p[0]), (flip(z), p, g, word.share), reverse=True)
-
-        def spread(carry, node):
-            w, total = carry
-            r, q, p, j, cell, share, ohm = node
-            q = r + beta * q
-            w = share * (w + ohm * j)
-            t = q - cell * w
-            return (w, total + p * t), (q, t)
-
-        zero = jnp.zeros_like(p[0])
-        (_, total), (q, t) = lax.scan(spread, (zero, zero), (r_word, q, p, j, g, word.share, word.r))
-        alpha = jnp.where(on, rz / _sum(total), 0)
-        y, r_word = y + alpha[None] * q, r_word - alpha[None] * t
-        r_bit, z, new = _precondition(bit, r_bit, flip(t), alpha)
+        _, (j, r, y) = lax.scan(gather, jnp.zeros_like(r[0]), (q, current, y, r, bit.share), reverse=True)
+        z, new = _spread(bit, r, j)
         beta = jnp.where(on, new / rz, 0)
-        return p, q, y, r_word, r_bit, z, jnp.where(on, new, rz), beta, count + on.astype(count.dtype)
+        p, q = z + beta[None] * p, r + beta[None] * q
+        return p, q, y, r, jnp.where(on, new, rz), count + on.astype(count.dtype)
 
-    zero = jnp.zeros_like(begin.r_word)
-    none: Any = jnp.zeros_like(begin.rz)
-    count = jnp.zeros(none.shape, jnp.int32)
-    carry = (zero, zero, zero, begin.r_word, begin.r_bit, begin.z, begin.rz, none, count)
-    _, _, y, _, _, _, rz, _, count = lax.while_loop(unfinished, iterate, carry)
+    count = jnp.zeros(begin.rz.shape, jnp.int32)
+    carry = (begin.z, begin.r, jnp.zeros_like(begin.r), begin.r, begin.rz, count)
+    _, _, y, _, rz, count = lax.while_loop(unfinished, iterate, carry)
     return y, rz, count
 
 
-def _precondition(bit: Ladder, r: Array, t: Array, alpha: Array) -> tuple[Array, Array, Array]:
-    """Return r <- r - alpha t, z = M^-1 r and the sum of r z [T, I, 1]; the terminals are at 0 V."""
+def _cells(g: Array, word: Ladder, p: Array) -> Array:
+    """Return the currents G W of word lines that the bit lines' voltages p drive [word layout]."""
 
     def gather(passing, node):
-        r, t, share = node
-        r = r - alpha * t
-        j = r + passing
-        return share * j, (r, j)
+        p, cell, share = node
+        j = cell * p + passing
+        return share * j, j
 
-    _, (r, j) = lax.scan(gather, jnp.zeros_like(r[0]), (r, t, bit.share), reverse=True)
+    zero = jnp.zeros_like(p[0])
+    _, j = lax.scan(gather, zero, (p, g, word.share), reverse=True)
+
+    def spread(w, node):
+        j, cell, share, ohm = node
+        w = share * (w + ohm * j)
+        return w, cell * w
+
+    return lax.scan(spread, zero, (j, g, word.share, word.r))[1]
+
+
+def _spread(bit: Ladder, r: Array, j: Array) -> tuple[Array, Array]:
+    """Return z = M^-1 r from the gathered currents j, and the sum of r z [T, I, 1]; the terminals are at 0 V."""
 
     def spread(carry, node):
         z, total = carry
@@ -109,7 +112,7 @@ def _precondition(bit: Ladder, r: Array, t: Array, alpha: Array) -> tuple[Array,
 
     zero = jnp.zeros_like(r[0])
     (_, total), z = lax.scan(spread, (zero, zero), (r, j, bit.share, bit.r))
-    return r, z, _sum(total)
+    return z, _sum(total)
 
 
 def _sum(x: Array) -> Array:

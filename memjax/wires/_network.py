@@ -225,9 +225,9 @@ def _solve(options: Options, ladders: _Ladders, sources: Sources, guess: Array |
 
     def evaluate(y):
         """Return the word lines' voltages, their terminals' currents and the cells' currents but for the bit lines'."""
-        b, _ = potentials(bit, _plus(flip(y), into_bit), sources.v_bit)
+        b, _ = potentials(bit, _plus(y, into_bit), sources.v_bit)
         w, i_word = potentials(word, _plus(g * flip(b), into_word), sources.v_word)
-        return w, i_word, g * w
+        return w, i_word, flip(g * w)
 
     def begin(r):
         """Return r in the precision of iterations, scaled because the squares of small numbers vanish, and r z."""
@@ -252,8 +252,8 @@ def _solve(options: Options, ladders: _Ladders, sources: Sources, guess: Array |
             left = scale**2 * rz
         return y, found, first, scale, count + more, left, whole, turn + 1
 
-    shape = jnp.broadcast_shapes(g.shape, (1, *sources.v_word.shape))
-    y = jnp.zeros(shape, high) if guess is None else jnp.moveaxis(guess, -1, 0)
+    shape = (g.shape[-1], *sources.v_bit.shape)
+    y = jnp.zeros(shape, high) if guess is None else jnp.moveaxis(guess, -2, 0)
     found = evaluate(y)
     first, scale, whole = begin(found[2])
     left = whole
@@ -262,7 +262,7 @@ def _solve(options: Options, ladders: _Ladders, sources: Sources, guess: Array |
     count = jnp.zeros(whole.shape, jnp.int32)
     carry = (y, found, first, scale, count, left, whole, jnp.zeros((), jnp.int32))
     _, (w, i_word, current), _, _, count, left, whole, _ = lax.while_loop(unfinished, improve, carry)
-    b, i_bit = potentials(bit, _plus(flip(current), into_bit), sources.v_bit)
+    b, i_bit = potentials(bit, _plus(current, into_bit), sources.v_bit)
     left, whole, count = left[..., 0], whole[..., 0], count[..., 0]
     residual = jnp.sqrt(left / jnp.where(whole > 0, whole, 1))
     w, b = jnp.moveaxis(w, 0, -1), jnp.moveaxis(b, 0, -2)
