@@ -5,11 +5,13 @@ import numpy as np
 from memjax.devices.base import accept
 
 
-def crossbar_netlist(g, v, r_word: float = 0.0, r_bit: float = 0.0) -> str:
+def crossbar_netlist(g, v, r_word: float = 0.0, r_bit: float = 0.0, *, current: str | None = None) -> str:
     """Return an ngspice deck of a crossbar g [m, n] in S, its m word lines driven by v [m] in V from the left.
 
     r_word: resistance in ohm of the segment before each cell of a word line, the driver's first; r_bit: of the segment
     after each cell of a bit line, the last to virtual ground. 0: the line is one node. A cell of 0 S is left out.
+    current: a cell's current in A instead of Ohm's law, an ngspice expression in v(plus,minus) and {g}, the cell's
+    number in g, as "{g}*0.25*sinh(v(plus,minus)/0.25)".
     Running it gives "i(vb<j>)" [1], the output current of bit line j in A, "v(w<i>_<j>)" and "v(b<i>_<j>)".
 
     Raises ValueError on shapes that do not fit, and on negative or infinite values.
@@ -30,11 +32,17 @@ def crossbar_netlist(g, v, r_word: float = 0.0, r_bit: float = 0.0) -> str:
         return f"b{i}_{j}" if r_bit else f"out{j}"
 
     lines = [f"* memjax: crossbar {m} x {n}"]
+    if current is not None:
+        lines += [".subckt cell plus minus params: g=0", f"Bcell plus minus I = {current}", ".ends"]
+        # A voltage of microvolts decides a steep cell's current.
+        lines.append(".options reltol=1e-9 vntol=1e-12 abstol=1e-18")
     lines += [f"Vin{i} in{i} 0 {float(v[i])!r}" for i in range(m)]
     lines += [f"Vb{j} out{j} 0 0" for j in range(n)]
     for i in range(m):
         for j in range(n):
-            if g[i, j]:
+            if g[i, j] and current is not None:
+                lines.append(f"Xg{i}_{j} {word(i, j)} {bit(i, j)} cell g={float(g[i, j])!r}")
+            elif g[i, j]:
                 lines.append(f"Rg{i}_{j} {word(i, j)} {bit(i, j)} {float(1 / g[i, j])!r}")
             if r_word:
                 lines.append(f"Rw{i}_{j} {word(i, j - 1) if j else f'in{i}'} {word(i, j)} {float(r_word)!r}")
