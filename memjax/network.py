@@ -70,7 +70,6 @@ class Physics:
     v_write: Any = 1.0  # V
     write_time: Any = 10e-9  # s, width of a pulse
     wires: Any = None  # wires.Wires: resistance of every tile's lines; None: ideal
-    refresh: Any = None  # samples between two solutions of the wires while learning; None: at every read and write
 
 
 class Architecture(NamedTuple):
@@ -85,6 +84,9 @@ class Architecture(NamedTuple):
     rule: str = "three_factor"
     feedback: str = "symmetric"
     programmer: str = "accumulator"
+    # Samples between two solutions of the wires while learning; None: at every read and write. Static: chips that learn
+    # side by side do so together, where a traced number would have every sample of every chip do both.
+    refresh: int | None = None
 
 
 class Chip(NamedTuple):
@@ -157,7 +159,7 @@ class Layer(nnx.Module):
         """Keep what an array has worked out."""
         self.cached.set_value({"net": xbar.net, "losses": xbar.losses})
 
-    def settle(self, physics: Physics, turn: Array) -> None:
+    def settle(self, physics: Physics, refresh: int, turn: Array) -> None:
         """Solve the array's wires anew where it is time to, and keep what they leave of its reads and writes."""
         xbar = self.array(physics)
 
@@ -165,7 +167,7 @@ class Layer(nnx.Module):
             xbar = crossbar.cache(crossbar.keep_losses(xbar))
             return xbar.net, xbar.losses
 
-        net, losses = jax.lax.cond(turn % physics.refresh == 0, solved, lambda xbar: (xbar.net, xbar.losses), xbar)
+        net, losses = jax.lax.cond(turn % refresh == 0, solved, lambda xbar: (xbar.net, xbar.losses), xbar)
         self.keep(replace(xbar, net=net, losses=losses))
 
     def program(self, programmer: programming.Programmer, dw: Any, physics: Physics, key: Array, turn: Array) -> Events:
@@ -262,9 +264,9 @@ class EdgeNetwork(nnx.Module):
         the inference, events of the learning).
         """
         arch, physics = self.arch, self.physics.get_value()
-        if physics.wires is not None and physics.refresh is not None:
+        if physics.wires is not None and arch.refresh is not None:
             for layer in (self.hidden, self.output):
-                layer.settle(physics, turn)
+                layer.settle(physics, arch.refresh, turn)
         k_present, k_back, k_hidden, k_output = (
             noise.fold_in(key, name) for name in ("present", "back", "hidden", "output")
         )
@@ -373,7 +375,7 @@ def functional(make: Any) -> tuple[Any, Any]:
         physics = net.physics.get_value()
         if physics.wires is None:
             net.cache()
-        elif physics.refresh is not None:  # the first sample solves the wires; until then there is only their shape
+        elif net.arch.refresh is not None:  # the first sample solves the wires; until then there is only their shape
             for layer in (net.hidden, net.output):
                 xbar = layer.array(physics)
                 layer.keep(crossbar.cache(replace(xbar, losses=crossbar.no_losses(xbar))))

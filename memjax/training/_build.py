@@ -35,6 +35,7 @@ def build(config: Config) -> System:
     """
     device, nominal = devices.get(config.device.name), device_params(config)
     noisy = config.variation.c2c > 0
+    lines = config.array.wires
     arch = network.Architecture(
         device=devices.with_c2c_noise(device) if noisy else device,
         sizes=(config.array.n_inputs, config.array.n_outputs, config.array.n_classes),
@@ -45,6 +46,7 @@ def build(config: Config) -> System:
         rule=config.learning.rule,
         feedback=config.learning.feedback,
         programmer=config.learning.programmer,
+        refresh=None if lines is None else lines.refresh,
     )
     chip = network.Chip(
         params=nominal,
@@ -54,7 +56,6 @@ def build(config: Config) -> System:
         stuck_off=config.variation.stuck_off,
         init_gain=config.learning.init_gain,
     )
-    lines = config.array.wires
     physics = network.Physics(
         neuron=neurons.Params(config.neurons.leak, config.neurons.threshold, config.neurons.refractory),
         surrogate_width=config.neurons.surrogate_width,
@@ -65,7 +66,6 @@ def build(config: Config) -> System:
         write_time=config.device.write_time,
         # Read noise is ten thousand times what single precision errs by.
         wires=None if lines is None else wires.Wires(**lines.model_dump(exclude={"refresh"}), precision="float32"),
-        refresh=None if lines is None else lines.refresh,
     )
     settings = _programmer(config, device, nominal)
 
