@@ -230,5 +230,5 @@ def test_bad_input():
     for dw in (jnp.ones(SHAPE), Outer(jnp.ones((2, 13)), jnp.ones((2, 5)))):
         with pytest.raises(ValueError, match="takes an Outer of one product; give lines=None"):
             programmer.step(params, state, dw, xbar, DT, None, 0)
-    with pytest.raises(ValueError, match="unknown programmer 'acumulator'; accepted is one of accumulator"):
+    with pytest.raises(ValueError, match="unknown programmer 'acumulator'; did you mean 'accumulator'"):
         programming.get("acumulator")
