@@ -6,21 +6,27 @@ To add a programmer, add its file: it exports `PROGRAMMER`, and is found by name
 from types import ModuleType
 
 from memjax import _registry
+from memjax.programming._pair import rebalance
 from memjax.programming.accumulator import Accumulator, AccumulatorParams, collected
 from memjax.programming.base import Params, Programmer, one_sided, push_pull, settings, weight_step
 from memjax.programming.sign import SignParams
+from memjax.programming.write_verify import Learned, Result, program_to
 
 __all__ = [
     "Accumulator",
     "AccumulatorParams",
+    "Learned",
     "Params",
     "Programmer",
+    "Result",
     "SignParams",
     "collected",
     "get",
     "names",
     "one_sided",
+    "program_to",
     "push_pull",
+    "rebalance",
     "settings",
     "weight_step",
 ]

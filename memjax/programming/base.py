@@ -101,9 +101,13 @@ def deliver(
     xbar: Crossbar, signed: Array, dt: Any, key: Array | None, *, max_pulses: int = 1, sides: str = "both"
 ) -> tuple[Crossbar, Events]:
     """Write signed pulse counts [rows, cols], cut to +-max_pulses; returns (array, events)."""
-    spread = push_pull if sides == "both" else one_sided
-    pulses = spread(xbar, jnp.clip(signed, -max_pulses, max_pulses))
+    pulses = spread(xbar, jnp.clip(signed, -max_pulses, max_pulses), sides)
     return crossbar.write(xbar, pulses, dt, key, max_pulses=max_pulses)
+
+
+def spread(xbar: Crossbar, signed: Array, sides: str) -> Array:
+    """Spread signed pulses [k, cols] over both devices of a weight or one: [P, k, cols]."""
+    return push_pull(xbar, signed) if sides == "both" else one_sided(xbar, signed)
 
 
 def changes(dw: Array | Outer) -> Array:
@@ -112,6 +116,22 @@ def changes(dw: Array | Outer) -> Array:
         return count(dw)
     pre, post = (jnp.sum(side != 0, axis=1, dtype=jnp.int32) for side in dw)
     return jnp.sum(pre * post, dtype=jnp.int32)
+
+
+def number_of(mask: Array) -> Array:
+    """Count the weights that a mask selects, as int32."""
+    return jnp.sum(mask, dtype=jnp.int32)
+
+
+def none_yet() -> Events:
+    """Return a ledger of zeros, each an int32 array: what a loop starts to count from."""
+    return Events(**{name: jnp.zeros((), jnp.int32) for name in vars(Events())})
+
+
+def reached(xbar: Crossbar) -> Array:
+    """Tell which weights are in an active tile [rows, cols]."""
+    (m, n), (rows, cols) = xbar.tile, xbar.shape
+    return jnp.repeat(jnp.repeat(xbar.active, m, axis=0), n, axis=1)[:rows, :cols]
 
 
 def dtype(xbar: Crossbar) -> Any:
