@@ -17,12 +17,14 @@ from memjax.programming.base import none_yet, number_of, reached
 def rebalance(
     params: write_verify.Params, xbar: Crossbar, full: Any, dt: Any, key: Array | None
 ) -> tuple[Crossbar, Events]:
-    """Reset every pair with a device above the share `full` of its range, and rewrite the difference on one side.
+    """Reset every pair that is full, and rewrite its difference on one side.
 
-    params are those of the write-verify that rewrites (sides "one"); full is relative to the mean range of the array's
-    devices. A reset is one strong pulse a device and leaves it at x = 0; stuck devices stay as they are, and inactive
-    tiles are left alone. In the ledger the resets and every pulse of the rewriting are `refresh`, the look at every
-    pair and the reads of the rewriting `verify`. Raises ValueError for an array without pairs.
+    A pair is full where one device is above the share `full` of its range and the other above 1 - full, so that the
+    rewriting leaves both below `full`. params are those of the write-verify that rewrites (sides "one"). A reset is one
+    strong pulse a device and leaves it at x = 0; stuck devices stay as they are, and inactive tiles are left alone. In
+    the ledger the resets and every pulse of the rewriting are `refresh`, the look at every pair and the reads of the
+    rewriting `verify`. Raises ValueError for an array without pairs. Source: the occasional RESET of Burr et al., IEEE
+    T. Electron Dev. 62, 3498 (2015).
     """
     if xbar.polarity != 2:
         raise ValueError("programming: rebalance takes differential pairs (polarity 2); this array has single devices")
@@ -30,7 +32,7 @@ def rebalance(
     empty = replace(xbar, state=xbar.device.init(xbar.params, jnp.zeros_like(_example(xbar))), net=None)
     low = jnp.mean(crossbar.conductance(replace(empty, active=jnp.ones_like(xbar.active))))
     share = (crossbar.conductance(xbar) - low) / crossbar.conductance_range(xbar)
-    again = on & jnp.any(share > full, axis=0)
+    again = on & (jnp.max(share, axis=0) > full) & (jnp.min(share, axis=0) > 1 - full)
     tiled = _tiled(xbar, again)
     if xbar.faults is not None:
         tiled = tiled & (xbar.faults == 0)

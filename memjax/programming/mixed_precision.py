@@ -2,11 +2,10 @@
 
     chi <- chi + dw,   n = trunc(chi / epsilon),   chi <- chi - n epsilon,    epsilon = what a pulse moves the weight by
 
-A pair is written on one side: a rise on g+, a fall on g-. Every `every` calls the pairs with a device above `full` of
-its range are reset and their difference is rewritten (`rebalance`, counted as `refresh`; 0: never). Nothing else
-is verified. chi costs one `accumulate` event a change, though it is a digital memory.
-Source: Nandakumar et al., Front. Neurosci. 14, 406 (2020), doi:10.3389/fnins.2020.00406. (There the refresh is checked
-every 100 batches.)
+A pair is written on one side: a rise on g+, a fall on g-. Every `every` calls the pairs that are `full` are reset and
+their difference is rewritten (`rebalance`, counted as `refresh`; 0: never). Nothing else is verified. chi costs one
+`accumulate` event a change, though it is a digital memory.
+Source: Nandakumar et al., Front. Neurosci. 14, 406 (2020), doi:10.3389/fnins.2020.00406.
 """
 
 from typing import Any
@@ -29,7 +28,7 @@ class Params:
     """Mixed precision; step as in `base.Params`."""
 
     step: Array | float
-    full: Array | float = 0.9  # share of its range at which a device counts as full
+    full: Array | float = 0.9  # share of its range at which a device of a pair is full
     every: Array | int = 100  # calls between two looks for full pairs; 0: never
     max_pulses: int = struct.field(pytree_node=False, default=4)
     sides: str = struct.field(pytree_node=False, default="one")

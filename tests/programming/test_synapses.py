@@ -129,8 +129,9 @@ def test_full_pairs_are_reset_and_their_difference_rewritten(x64):
     loop = Loop(stuck=0.0, x=0.5, off=((1, 0),))
     rng = np.random.default_rng(3)
     loop.x = rng.uniform(0.3, 0.85, loop.x.shape)
-    # One device above, both above, one in an inactive tile, one stuck.
+    # One device above, both above, one in an inactive tile, one stuck; and one alone, which a reset would not help.
     loop.x[0, 0, 0], loop.x[:, 1, 1], loop.x[1, 7, 0], loop.x[0, 2, 2] = 0.95, (0.97, 0.93), 0.99, 1.0
+    loop.x[:, 3, 3] = (0.95, 0.05)
     loop.faults[0, 2, 2] = 1
     full = ((0, 0), (1, 1), (2, 2))
     xbar = crossbar.create(
