@@ -51,7 +51,7 @@ def test_weights_move_the_wanted_way_in_one_program(name, polarity):
     faults[0, 0, 0] = -1
     programmer, params = settings(name)
     before = crossbar.set_active(some_array(polarity, faults=faults), 2, 1, False)
-    dw = Outer(jnp.full((1, 13), 0.1), jnp.asarray(WANTED, jnp.float32)[None])
+    dw = Outer(jnp.full((1, 13), 0.1), jnp.asarray(WANTED)[None])
     after, _, events = jax.jit(run, static_argnums=(0, 4))(programmer, params, before, dw, 40, jax.random.key(0))
     moved = states(after) - states(before)
     expected = np.tile(WANTED, (13, 1))
@@ -65,7 +65,8 @@ def test_weights_move_the_wanted_way_in_one_program(name, polarity):
     np.testing.assert_allclose(
         crossbar.net_conductance(after), crossbar.net_conductance(crossbar.uncache(after)), rtol=0, atol=1e-10
     )
-    assert {leaf.dtype for leaf in jax.tree.leaves(events)} <= {np.dtype(np.int32)}
+    # What is counted is of int32 (what is not, is a zero of any integer type).
+    assert {leaf.dtype for leaf in jax.tree.leaves(events) if np.any(leaf)} == {np.dtype(np.int32)}
     assert energy.total(events)["pulse"] > 0
 
 
@@ -80,31 +81,25 @@ def test_no_wanted_change_no_pulse(name):
     assert counts["pulse"] == counts["refresh"] == counts["accumulate"] == 0
 
 
+@pytest.mark.broad
 @pytest.mark.parametrize("name", NAMES)
 def test_chips_side_by_side_are_chips_alone(name):
     """Under vmap over chips and settings, with a shared turn."""
     programmer, params = settings(name)
     chips = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[chip(k) for k in range(3)])
-    dw = Outer(jnp.full((1, 13), 0.05), jnp.asarray(WANTED, jnp.float32)[None])
+    dw = Outer(jnp.full((1, 13), 0.05), jnp.asarray(WANTED)[None])
     keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(1), k))(jnp.arange(3, dtype=jnp.uint32))
     one = jax.jit(lambda xbar, key: run(programmer, params, xbar, dw, 12, key)[::2])
     together, events = jax.jit(jax.vmap(one))(chips, keys)
     for k in range(3):
         alone, own = one(chip(k), keys[k])
         np.testing.assert_allclose(together.state.x[k], alone.state.x, rtol=0, atol=1e-6)
-        assert energy.total(jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k] * 1, spread(events, 3))) == energy.total(
-            own
-        )
+        assert energy.total(jax.tree.map(lambda leaf, k=k: leaf[k], events)) == energy.total(own)
 
 
 def chip(k):
     x = jax.random.uniform(jax.random.key(10 + k), (2, *SHAPE), minval=0.3, maxval=0.7)
     return crossbar.create(SOFT, SHAPE, TILE, x=x)
-
-
-def spread(events, chips):
-    """Give counts that no chip changes their axis of chips too."""
-    return jax.tree.map(lambda leaf: np.broadcast_to(leaf, (chips, *np.shape(leaf)[-1:])), events)
 
 
 @pytest.mark.parametrize("name", NAMES)
