@@ -78,6 +78,7 @@ def run(synapse: Synapse, made: Devices, samples: int, half_width: float | None,
 
     Inputs are standard normal, or uniform in +-half_width.
     """
+    real = jnp.result_type(float)
     k_teacher, k_data, k_chip = jax.random.split(key, 3)
     teacher = jax.random.uniform(k_teacher, (INPUTS,), minval=-W_MAX, maxval=W_MAX)
     xbar = None if synapse.programmer is None else array(synapse, made, k_chip)
@@ -85,11 +86,11 @@ def run(synapse: Synapse, made: Devices, samples: int, half_width: float | None,
 
     def sample(state, turn):
         own = jax.random.fold_in(k_data, turn)
-        x = noise.normal(own, (INPUTS,), salt=1)
+        x = noise.normal(own, (INPUTS,), real, salt=1)
         if half_width is not None:
-            x = half_width * (2 * noise.uniform(own, (INPUTS,), salt=1) - 1)
+            x = half_width * (2 * noise.uniform(own, (INPUTS,), real, salt=1) - 1)
         clean = x @ teacher
-        label = clean + LABEL_NOISE * noise.normal(own, (), salt=2)
+        label = clean + LABEL_NOISE * noise.normal(own, (), real, salt=2)
         if xbar is None:
             w, spent = state, energy.Events()
         else:
