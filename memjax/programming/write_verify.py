@@ -103,6 +103,8 @@ def program_to(
         raise ValueError(
             f"programming: modulation = {params.modulation!r}: accepted is one of {', '.join(MODULATIONS)}"
         )
+    # The loop changes all of the array: what reads of it keep is worked out once, at its end.
+    kept, xbar = xbar.net is not None, crossbar.uncache(xbar)
     where = reached(xbar) if where is None else where & reached(xbar)
     learned = blank(params, xbar) if learned is None else learned
     step = pulse_size(xbar, params.step, params.sides)
@@ -135,15 +137,16 @@ def program_to(
         moved = jnp.where(up, after - loop.read, loop.read - after) / wide
         sd = jnp.sqrt(params.c2c**2 + 2 * jnp.square(sd_read / wide))
         learned = _learn(params, loop.learned, moved, sd, up, now)
-        kept, pulses = jnp.where(now, after, loop.read), loop.pulses + now.astype(jnp.int32)
+        seen, pulses = jnp.where(now, after, loop.read), loop.pulses + now.astype(jnp.int32)
         events = loop.events + spent + Events(verify=xbar.polarity * number_of(now))
-        return _Loop(xbar, learned, kept, pulses, loop.number + 1, events)
+        return _Loop(xbar, learned, seen, pulses, loop.number + 1, events)
 
     zero, counts = jnp.zeros((), jnp.int32), none_yet() + Events(verify=xbar.polarity * number_of(where))
     start = _Loop(xbar, learned, read(xbar, 0), jnp.zeros(xbar.shape, jnp.int32), zero, counts)
     end = jax.lax.while_loop(lambda loop: jnp.any(wanted(loop)), pulse, start)
     failed = where & (jnp.abs(target - end.read) > tolerance)
-    return end.xbar, Result(end.pulses, failed, end.learned), end.events
+    xbar = crossbar.cache(end.xbar) if kept else end.xbar
+    return xbar, Result(end.pulses, failed, end.learned), end.events
 
 
 def _fold(key: Array | None, number: Array | int) -> Array | None:
