@@ -257,9 +257,10 @@ def test_the_frameworks_rule_changes_the_second_array_alone(x64):
 def test_every_programmer_learns_one_image(programmer):
     """Shown again and again, an image is told apart: the error of its class falls."""
     settings = {
-        "accumulator": AccumulatorParams(step=0.02),
         "sign": programming.SignParams(threshold=2e-3),
-    }.get(programmer, programming.Params(step=0.02))
+        "tag_capture": programming.tag_capture.Params(step=0.02, tags=1),
+        "tiki_taka": programming.tiki_taka.Params(step=0.02, gain=20.0),
+    }.get(programmer, programming.settings(programming.get(programmer), 0.02))
     chip = Chip(params=DEVICE.Params(), spread={"step_up": 0.2}, stuck_on=0.01, stuck_off=0.01)
     net = make(settings=settings, programmer=programmer, chip=chip)
     x = jnp.asarray(images(seed=5)[0], jnp.float32)

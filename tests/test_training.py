@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 from jax.experimental.compilation_cache import compilation_cache
 
-from memjax import checkpoint, config, energy, files, network, training
+from memjax import checkpoint, config, energy, files, network, programming, training
 from memjax.errors import UserError
 from memjax.training import _data, _plan
 
@@ -358,14 +358,14 @@ def test_a_chip_is_the_same_however_many_there_are():
     np.testing.assert_array_equal(jax.random.key_data(few.keys), jax.random.key_data(many.keys)[:2])
 
 
-@pytest.mark.parametrize("programmer", ["accumulator", "stochastic", "pulse_train", "sign"])
+@pytest.mark.parametrize("programmer", programming.names())
 def test_every_programmer_is_built_with_its_settings(programmer):
     learned = {"programmer": programmer, "max_pulses": 3, "sign_threshold": 0.5, "rows_per_write": None, "fire_at": 3}
     system = training.build(settings(learning=learned))
     params = jax.eval_shape(system.init, system.keys[0])["hidden"]["sampled"].get_value()["programmer"]
-    assert {"accumulator": "fire_at", "sign": "threshold"}.get(programmer, "max_pulses") in vars(params)
-    if programmer == "accumulator":
-        assert params.lines is None
+    assert isinstance(params, programming.get(programmer).Params)
+    assert getattr(params, "max_pulses", 3) == 3
+    assert getattr(params, "lines", None) is None
     if programmer in ("stochastic", "pulse_train"):
         assert params.max_pulses == 3
 

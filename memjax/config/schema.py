@@ -161,9 +161,17 @@ class Learning(Section):
     """The learning rule, the programmer that turns its weight changes into pulses, and the schedule."""
 
     rule: Literal["three_factor", "error_driven"] = Field(default="three_factor", description="learning rule")
-    programmer: Literal["accumulator", "stochastic", "sign", "pulse_train"] = Field(
-        default="accumulator", description="weight changes -> pulses"
-    )
+    programmer: Literal[
+        "accumulator",
+        "stochastic",
+        "sign",
+        "pulse_train",
+        "composite",
+        "mixed_precision",
+        "tag_capture",
+        "tiki_taka",
+        "write_verify",
+    ] = Field(default="accumulator", description="weight changes -> pulses")
     feedback: Literal["symmetric", "random"] = Field(
         default="symmetric", description="weights that carry the error back"
     )
@@ -179,7 +187,7 @@ class Learning(Section):
     rows_per_write: AtLeastOne | None = Field(
         default=1, description="word lines of every module that may fire a sample, in rotation; null: all"
     )
-    max_pulses: AtLeastOne = Field(default=1, description="longest pulse train a sample (stochastic, pulse_train)")
+    max_pulses: AtLeastOne = Field(default=1, description="longest pulse train a sample (not accumulator, sign)")
     sign_threshold: NotNegative = Field(default=0.0, description="weight change above which a pulse fires (sign)")
     accumulator_leak: Share = Field(default=1.0, description="share of the accumulated change left after a sample")
     init_gain: NotNegative = Field(default=1.5, description="sd of the first array's weights, times sqrt(n_inputs)")

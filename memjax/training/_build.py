@@ -94,7 +94,10 @@ def _programmer(config: Config, device: devices.Device, nominal: Any) -> Any:
                     "or null for all"
                 )
         return programming.AccumulatorParams(step, fire_at=wanted.fire_at, leak=wanted.accumulator_leak, lines=lines)
-    return programming.Params(step, max_pulses=wanted.max_pulses)
+    # A programmer takes of these what it has; composite counts in units of a push-pull pulse, which is two steps.
+    given = {"max_pulses": wanted.max_pulses, "leak": wanted.accumulator_leak, "fire_at": wanted.fire_at / 2}
+    params = programming.settings(chosen, step)
+    return params.replace(**{name: value for name, value in given.items() if hasattr(params, name)})
 
 
 def _arrays(arch: network.Architecture, physics: network.Physics) -> Callable:
