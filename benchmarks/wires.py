@@ -218,7 +218,8 @@ def main():
     for precision in ("float32", "mixed"):
         best, median, _ = tiles(precision)
         print(
-            f"effective conductances, 56 tiles of 64 x 64, {precision}: {1e3 * best:.0f} ms, median {1e3 * median:.0f} ms"
+            f"effective conductances, 56 tiles of 64 x 64, {precision}: {1e3 * best:.0f} ms, "
+            f"median {1e3 * median:.0f} ms"
         )
         rows.append({"engine": f"tiles {precision}", "seconds": best, "median_seconds": median})
     if not (wanted.quick or wanted.no_peers):

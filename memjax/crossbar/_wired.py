@@ -58,7 +58,7 @@ def keep_losses(xbar: Crossbar) -> Crossbar:
         """Solve for one line after another; `take` keeps of each what concerns its own devices."""
 
         def some(lines):
-            unit = (lines[:, None] == jnp.arange(count)).astype(g.dtype)  # [few, count]
+            unit = (lines[:, None] == jnp.arange(count)[None]).astype(g.dtype)  # [few, count]
             unit = unit.reshape(-1, 1, 1, 1, count)
             found = solve(g, unit if at_words else jnp.zeros(m, g.dtype), v_bit=unit if at_bits else None, **arguments)
             u = found.v_word - found.v_bit
