@@ -118,14 +118,14 @@ def drift(params: Params, pre_rate: ArrayLike, post_rate: ArrayLike) -> Array:
     return jnp.asarray(pre_rate * post_rate * (up - down))
 
 
-def threshold(params: Params, pre_rate: ArrayLike = 0.0) -> Array | float:
+def threshold(params: Params, pre_rate: ArrayLike = 0.0) -> Array:
     """Return the post rate [Hz] at which the drift of the all-to-all rule changes sign, the theta of BCM.
 
     Only where A3_minus > 0 does it depend on the pre rate [Hz].
     """
     p = params
     down = p.tau_minus * (p.a2_minus + p.a3_minus * p.tau_x * pre_rate)
-    return (down - p.tau_plus * p.a2_plus) / (p.tau_plus * p.a3_plus * p.tau_y)
+    return jnp.asarray((down - p.tau_plus * p.a2_plus) / (p.tau_plus * p.a3_plus * p.tau_y))
 
 
 RULE = Rule(name="triplet", Params=Params, init=init, step=step, check=check)

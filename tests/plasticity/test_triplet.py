@@ -187,14 +187,14 @@ def test_pair_stdp_cannot_fit_the_same_points(pair, best, x64):
 
 
 def test_threshold_of_bcm_is_the_published_one():
-    assert triplet.threshold(SETS["visual_minimal"]) == pytest.approx(19.22, abs=5e-3)
+    assert float(triplet.threshold(SETS["visual_minimal"])) == pytest.approx(19.22, abs=5e-3)
     full = SETS["hippocampal_full"]
     theta = triplet.threshold(full, 12.0)
     assert float(triplet.drift(full, 12.0, theta)) == pytest.approx(0, abs=1e-7)
 
 
 def test_threshold_of_bcm_on_poisson_spikes(x64):
-    """1e4 s of spikes, 2,000 s at each of five post rates: 19.22 Hz within 1.5 %. Four seeds: 19.21, 19.29, 19.28, 19.40.
+    """1e4 s of spikes, 2,000 s at each of five post rates: 19.22 Hz within 1.5 % (four seeds: 19.21 to 19.40).
 
     A grid of 0.2 ms puts the threshold 0.4 % too high: the traces of discrete time are tau - dt / 2.
     """
