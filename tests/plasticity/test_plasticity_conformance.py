@@ -12,6 +12,8 @@ from memjax import plasticity
 from memjax.plasticity import Outer, Signals
 
 T, N_PRE, N_POST, DT = 40, 5, 3, 1e-3
+# A trace, an eligibility or a sum acts after the last spike, on errors, rewards or a potential: that is the rule.
+ACT_LATER = {"three_factor", "voltage", "reward_stdp", "reward_stdp_nearest", "mstdpet", "manhattan_batch"}
 
 
 def by_default(rule):
@@ -85,16 +87,18 @@ def test_float32_agrees_with_float64(rule):
     with jax.enable_x64(True):
         double, _ = run(rule, rule.Params(), w0, pre, post, modulator)
     assert not np.array_equal(double, w0)
-    np.testing.assert_allclose(single, double, rtol=0, atol=5e-6)
+    np.testing.assert_allclose(single, double, rtol=0, atol=5e-6 * max(1.0, np.max(np.abs(double))))
 
 
 def test_silence_changes_nothing_even_with_traces_and_errors(rule):
+    if inspect.getmodule(rule.step) is plasticity.homeostasis:
+        pytest.skip("answers to silence: that is the rule")
     w0, pre, post, modulator = activity()
     _, trace = run(rule, rule.Params(), w0, pre, post, modulator)
-    silent = Signals(np.zeros_like(pre.spike)), Signals(np.zeros_like(post.spike))
+    silent = Signals(np.zeros_like(pre.spike)), Signals(np.zeros_like(post.spike), np.zeros_like(post.v))
     w, _ = run(rule, rule.Params(), w0, *silent, modulator)
     np.testing.assert_array_equal(w, w0)
-    if rule.name != "three_factor":  # its pre trace goes on meeting errors after the last spike: that is the rule
+    if rule.name not in ACT_LATER:
         w, _ = run(rule, rule.Params(), w0, *silent, modulator, state=trace.last)
         np.testing.assert_array_equal(w, w0)
 
