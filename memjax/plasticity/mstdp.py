@@ -26,7 +26,7 @@ from memjax.plasticity.base import Outer, Rule, Signals
 class Params:
     """Learning rate gamma (per reward), window of the pairs, tau_z of the eligibility [s] (`mstdpet` alone).
 
-    A+ = A- = 1, tau 20 ms and tau_z 25 ms as in the source; its gamma is .1 mV for `mstdp` and .625 mV for `mstdpet`.
+    A+ = A- = 1, tau 20 ms and tau_z 25 ms as in the source; gamma = .1 (mV).
     """
 
     gamma: float = 0.1
