@@ -180,7 +180,7 @@ def test_learned_feedback_forgets_its_start_at_the_stated_rate(x64):
 
 @pytest.mark.parametrize("kind", ["random", "learned"])
 def test_inexact_feedback_descends_too(kind, x64):
-    """Both layers learn, the readout by its exact gradient: fixed random and learned feedback end well below the start."""
+    """Both layers learn, the readout by its exact gradient: the loss ends well below its start."""
     w1, w2, x, target = problem()
     w2 = 0.2 * w2
     b = three_factor.random_feedback(jax.random.key(1), N_HIDDEN, N_OUT, 0.5)
