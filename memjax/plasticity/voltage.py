@@ -85,4 +85,35 @@ def drift(params: Params, pre_rate: ArrayLike, u: ArrayLike) -> Array:
     return jnp.asarray(pre_rate * above * (params.a_ltp * jnp.maximum(u - params.theta_plus, 0.0) - params.a_ltd))
 
 
+@struct.dataclass
+class Late:
+    """State of the rule, and the filtered potentials of the last steps [steps, 2, n_post], newest first."""
+
+    now: State
+    queue: Array
+
+
+def late(steps: int) -> Rule:
+    """Return the rule with u_minus and u_plus as they were `steps` time steps ago.
+
+    A spike of finite width must not raise u_plus while it still lasts, or it potentiates by itself; published programs
+    hold the filtered potentials back by a few milliseconds. Raises ValueError unless steps is a whole number >= 1.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"voltage.late: steps must be a whole number >= 1, got {steps}")
+
+    def init_late(params, n_pre, n_post):
+        now = init(params, n_pre, n_post)
+        return Late(now, jnp.broadcast_to(jnp.stack([now.u_minus, now.u_plus]), (steps, 2, n_post)))
+
+    def step_late(params, state, pre, post, w, modulator, dt):
+        low, high = state.queue[-1]
+        dw, _ = step(params, State(state.now.x, low, high), pre, post, w, modulator, dt)
+        _, now = step(params, state.now, pre, post, w, modulator, dt)
+        newest = jnp.stack([state.now.u_minus, state.now.u_plus])[None]
+        return dw, Late(now, jnp.concatenate([newest, state.queue[:-1]]))
+
+    return Rule(name=f"voltage+late{steps}", Params=Params, init=init_late, step=step_late, check=check)
+
+
 RULE = Rule(name="voltage", Params=Params, init=init, step=step, check=check)

@@ -95,7 +95,9 @@ def test_wrong_input_is_named(change, message):
         plasticity.run(rule, rule.Params(), **inputs)
 
 
-@pytest.mark.parametrize("name", ["stdp", "stdp_nearest", "triplet", "stdp_reduced"])
+@pytest.mark.parametrize(
+    "name", ["stdp", *(pytest.param(n, marks=pytest.mark.broad) for n in ("triplet", "stdp_reduced"))]
+)
 @pytest.mark.parametrize("axonal, dendritic", [(3, 0), (0, 4), (2, 7), ([0, 5, 1], [2, 0])])
 def test_delays_are_shifts_of_the_trains(name, axonal, dendritic, x64):
     rng, rule = np.random.default_rng(0), plasticity.get(name)

@@ -63,3 +63,26 @@ def test_random_input_equals_a_loop(x64):
 def test_it_needs_a_potential():
     with pytest.raises(ValueError, match=r"voltage needs .* post.v of shape \(1,\), got None"):
         plasticity.run(RULE, P, np.zeros((1, 1)), np.ones((3, 1)), np.ones((3, 1)), DT)
+
+
+def test_late_filters_are_those_of_steps_ago(x64):
+    rng = np.random.default_rng(1)
+    pre, v = rng.random((60, 2)) < 0.2, rng.normal(-50e-3, 20e-3, (60, 1))
+    run_late = jax.jit(lambda: plasticity.run(voltage.late(3), P, np.zeros((2, 1)), pre, Signals(0 * v, v), DT)[0])
+    filtered = {tau: [P.theta_minus] * 4 for tau in (10e-3, 7e-3)}  # before step n they are what step n - 4 has left
+    for tau, values in filtered.items():
+        u = P.theta_minus
+        for n in range(60):
+            u = v[n, 0] + (u - v[n, 0]) * np.exp(-DT / tau)
+            values.append(u)
+    for i in range(2):
+        x = total = 0.0
+        for n in range(60):
+            low, high = (filtered[tau][n] if n >= 3 else P.theta_minus for tau in (10e-3, 7e-3))
+            x *= np.exp(-DT / 15e-3)
+            total -= 0.14 * pre[n, i] * max(low + 70.6e-3, 0)
+            total += 80 * x * max(v[n, 0] + 45.3e-3, 0) * max(high + 70.6e-3, 0) * DT
+            x += pre[n, i] / 15e-3
+        assert run_late()[i, 0] == pytest.approx(total, rel=1e-10)
+    with pytest.raises(ValueError, match="steps must be a whole number >= 1, got 0"):
+        voltage.late(0)
