@@ -8,8 +8,8 @@ programming pulse an update whatever the size of the error suits devices whose s
 `manhattan`        updates with every sample, n = 1, and is kept in factors: sgn(x_i) sgn(e_j).
 `manhattan_batch`  sums the products over `batch` samples, then takes one step.
 
-Zamanidoost, Bayat, Strukov, Kataeva 2015 (10.1109/WISP.2015.7139172), Manhattan rule training; Prezioso et al. 2015
-(10.1038/nature14441), who trained the first crossbar of memristors with the batch form.
+Zamanidoost, Bayat, Strukov, Kataeva 2015, IEEE WISP, Manhattan rule training; Prezioso et al. 2015
+(10.1038/nature14441), who trained a crossbar of memristors with the batch form.
 """
 
 import jax.numpy as jnp

@@ -13,7 +13,7 @@ With independent Poisson spikes the minimal all-to-all rule (A2_plus = A3_minus 
 rate, with a threshold of the post rate theta = A2_minus tau_minus / (A3_plus tau_plus tau_y) (`drift`, `threshold`). It
 slides where the caller lets A2_minus follow the recent post rate, A2_minus <rho^p> / rho_0^p.
 
-Pfister, Gerstner 2006 (10.1523/JNEUROSCI.1425-06.2006), equations 2 to 4, tables 3 and 4.
+Pfister, Gerstner 2006 (10.1523/JNEUROSCI.1425-06.2006), tables 3 and 4.
 """
 
 from collections.abc import Callable

@@ -12,8 +12,8 @@ vector at length 1, and eta_j slows a neuron down as it arrives there (adapt = 0
 
 No traces, so no order within a step; the post side's spikes are not used.
 
-Moraitis et al. 2022 (10.1088/2634-4386/aca710); anti-Hebbian losers and the adaptive rate: Journe et al. 2023, ICLR,
-Hebbian deep learning without feedback.
+Moraitis et al. 2022 (10.1088/2634-4386/aca710); anti-Hebbian losers and the adaptive rate: Journe et al. 2023
+(arXiv:2209.11883).
 """
 
 import jax
