@@ -44,9 +44,8 @@ def triangular(t: ArrayLike, height: Leaf, width: Leaf, tail: Leaf, length: Leaf
 
 
 def biexponential(
-    t: ArrayLike, height: Leaf, rise: Leaf, tau_rise: Leaf, tail: Leaf, fall: Leaf,
-    tau_fall: Leaf,
-) -> Array:  # fmt: skip
+    t: ArrayLike, height: Leaf, rise: Leaf, tau_rise: Leaf, tail: Leaf, fall: Leaf, tau_fall: Leaf
+) -> Array:
     """Return an exponential rise to `height` [V] within `rise` [s], then a tail from -tail to 0 within `fall`.
 
     height (exp(t / tau_rise) - 1) / (exp(rise / tau_rise) - 1), and after the rise, with s = t - rise,
@@ -174,7 +173,7 @@ def _draw(key: Array | None, number: ArrayLike) -> Array | None:
 
 
 def _wait(device: Device, params: Any, state: Any, seconds: Leaf, key: Array | None) -> Any:
-    """Let a device rest at 0 V: in closed form where it has one, by one step where it is volatile without."""
+    """Let a device rest at 0 V: in closed form where it has one, by a single step where it is volatile without one."""
     if device.relax is not None:
         return device.relax(params, state, seconds)
     return device.step(params, state, 0.0, seconds, key) if device.volatile else state
