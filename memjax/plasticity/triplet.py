@@ -11,7 +11,7 @@ are the values just before it, as the source has it.
 
 With independent Poisson spikes the minimal all-to-all rule (A2_plus = A3_minus = 0) is a BCM rule: linear in the pre
 rate, with a threshold of the post rate theta = A2_minus tau_minus / (A3_plus tau_plus tau_y) (`drift`, `threshold`). It
-slides where the caller lets A2_minus follow the recent post rate, A2_minus <rho^p> / rho_0^p.
+slides where rho_0 is given, as BCM needs to be stable: A2_minus is scaled by (rho / rho_0)^2, rho the filtered rate.
 
 Pfister, Gerstner 2006 (10.1523/JNEUROSCI.1425-06.2006), tables 3 and 4.
 """
@@ -32,7 +32,8 @@ class Params:
     """Amplitudes and time constants [s]; the defaults are visual cortex, full, all-to-all (`PARAMETER_SETS`).
 
     a2_plus, a2_minus: change by a pair; a3_plus, a3_minus: by a triplet. tau_plus, tau_x of the pre traces r1, r2;
-    tau_minus, tau_y of the post traces o1, o2.
+    tau_minus, tau_y of the post traces o1, o2. rho_0 [Hz]: post rate at which the pair depression is a2_minus, where it
+    slides with the rate over tau_rho [s]; None: it does not.
     """
 
     a2_plus: float = 5e-10
@@ -43,6 +44,8 @@ class Params:
     tau_x: float = 101e-3
     tau_minus: float = 33.7e-3
     tau_y: float = 125e-3
+    rho_0: float | None = None
+    tau_rho: float = 10.0
 
 
 # The published fits. A minimal set leaves amplitudes out (0); its tau_x, then without effect, is that of the full one.
@@ -60,27 +63,28 @@ PARAMETER_SETS = {
 
 @struct.dataclass
 class State:
-    """Fast and slow traces r1, r2 [n_pre] of the pre and o1, o2 [n_post] of the post spikes."""
+    """Fast and slow traces r1, r2 [n_pre] of the pre and o1, o2 [n_post] of the post spikes; post rate rho [n_post]."""
 
     r1: Array
     r2: Array
     o1: Array
     o2: Array
+    rho: Array | None = None  # Hz; None where A2_minus does not slide
 
 
 def check(params: Params) -> None:
     """Raise ValueError unless the time constants are positive and the amplitudes are not negative."""
     base.require(
         params,
-        positive=("tau_plus", "tau_x", "tau_minus", "tau_y"),
+        positive=("tau_plus", "tau_x", "tau_minus", "tau_y", "rho_0", "tau_rho"),
         non_negative=("a2_plus", "a3_plus", "a2_minus", "a3_minus"),
     )
 
 
 def init(params: Params, n_pre: int, n_post: int) -> State:
-    """Return silent traces."""
+    """Return silent traces, and post rates that have long been rho_0."""
     pre, post = base.zeros(params, n_pre), base.zeros(params, n_post)
-    return State(r1=pre, r2=pre, o1=post, o2=post)
+    return State(r1=pre, r2=pre, o1=post, o2=post, rho=None if params.rho_0 is None else post + params.rho_0)
 
 
 def step(
@@ -101,10 +105,15 @@ def _triplet(params: Params, state: State, pre: Signals, post: Signals, dt: Arra
     r1, r2 = base.decay(state.r1, params.tau_plus, dt), base.decay(state.r2, params.tau_x, dt)
     o1, o2 = base.decay(state.o1, params.tau_minus, dt), base.decay(state.o2, params.tau_y, dt)
     pre_spike, post_spike = pre.spike.astype(r1.dtype), post.spike.astype(o1.dtype)
-    a = jnp.stack([r1, -(params.a2_minus + params.a3_minus * r2) * pre_spike])
-    b = jnp.stack([(params.a2_plus + params.a3_plus * o2) * post_spike, o1])
-    after = State(r1=add(r1, pre_spike), r2=add(r2, pre_spike), o1=add(o1, post_spike), o2=add(o2, post_spike))
-    return Outer(a, b), after
+    up = (params.a2_plus + params.a3_plus * o2) * post_spike
+    traces = add(r1, pre_spike), add(r2, pre_spike), add(o1, post_spike), add(o2, post_spike)
+    if state.rho is None or params.rho_0 is None:
+        a = jnp.stack([r1, -(params.a2_minus + params.a3_minus * r2) * pre_spike])
+        return Outer(a, jnp.stack([up, o1])), State(*traces)
+    rho = base.decay(state.rho, params.tau_rho, dt)
+    a = jnp.stack([r1, -params.a2_minus * pre_spike, -params.a3_minus * r2 * pre_spike])
+    b = jnp.stack([up, (rho / params.rho_0) ** 2 * o1, o1])
+    return Outer(a, b), State(*traces, rho=rho + post_spike / params.tau_rho)
 
 
 def drift(params: Params, pre_rate: ArrayLike, post_rate: ArrayLike) -> Array:

@@ -220,3 +220,36 @@ def test_threshold_of_bcm_on_poisson_spikes(x64):
     (slope, intercept), *_ = np.linalg.lstsq(np.stack([x * y**2, -x * y], axis=1), change, rcond=None)
     assert intercept / slope == pytest.approx(19.22, rel=0.015)
     assert slope == pytest.approx(params.a3_plus * params.tau_plus * params.tau_y, rel=0.03)
+
+
+@pytest.mark.parametrize("rule", triplet.RULES, ids=lambda r: r.name)
+def test_the_sliding_threshold_equals_a_loop(rule, x64):
+    rng, dt = np.random.default_rng(2), 1e-3
+    params = triplet.Params(6e-3, 9e-3, 5e-3, 7e-3, rho_0=30.0, tau_rho=0.2)
+    pre, post = rng.random((400, 2)) < 0.06, rng.random((400, 2)) < 0.06
+    w, _ = run(rule, params, np.zeros((2, 2)), pre, post, dt)
+    taus = np.array([params.tau_plus, params.tau_x, params.tau_minus, params.tau_y, params.tau_rho])
+    for i, j in np.ndindex(2, 2):
+        traces, total = np.array([0, 0, 0, 0, 30.0]), 0.0
+        for a, b in zip(pre[:, i], post[:, j], strict=True):
+            traces = traces * np.exp(-dt / taus)
+            r1, r2, o1, o2, rho = traces
+            total += b * r1 * (6e-3 + 9e-3 * o2) - a * o1 * (5e-3 * (rho / 30) ** 2 + 7e-3 * r2)
+            seen = np.array([a, a, b, b, 0], float)
+            traces = np.where(seen > 0, 1.0, traces) if rule is triplet.NEAREST else traces + seen
+            traces[4] += b / 0.2
+        assert w[i, j] == pytest.approx(total, rel=1e-9, abs=1e-12)
+
+
+def test_the_sliding_threshold_turns_fast_learning_back(x64):
+    """At 40 Hz, twice its threshold, a post neuron is potentiated until the threshold has followed its rate."""
+    params = SETS["visual_minimal"].replace(rho_0=20.0, tau_rho=3.0)
+    rng, dt, n = np.random.default_rng(3), 1e-3, 10
+    pre, post = (rng.random((25_000, n)) < rate * dt for rate in (20.0, 40.0))
+    _, trace = run(triplet.RULE, params, np.zeros((n, n)), pre, post, dt, record=True)
+    mean = np.asarray(trace.w).mean(axis=(1, 2))
+    assert mean[1000] > 0.05
+    # Settled, theta = 19.22 (40 / 20)^2 = 77 Hz is above the rate: the weights fall, by the drift at this A2_minus.
+    fall = (mean[-1] - mean[15_000]) / (10_000 * dt)
+    settled = float(triplet.drift(params.replace(a2_minus=4 * params.a2_minus), 20.0, 40.0))
+    assert fall == pytest.approx(settled, rel=0.2)
