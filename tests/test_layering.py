@@ -18,7 +18,7 @@ NOISE = {"noise": {"_registry"}}
 FUSION = {"_fusion": set()}  # beside noise: JAX only, for what is worked out in hot loops
 MODELS = {name: {"noise"} for name in ("devices", "neurons", "encoding", "energy")}
 MODELS["plasticity"] = {"noise", "neurons"}  # a rule may use a neuron's surrogate derivative
-PARTS = {name: {*NOISE, *MODELS} for name in ("periphery", "wires", "variation", "thermal")}
+PARTS = {name: {*NOISE, *MODELS} for name in ("pairing", "periphery", "wires", "variation", "thermal")}
 ARRAY = {"crossbar": {*NOISE, *FUSION, "devices", "periphery", "wires", "energy"}}
 NETWORK_OF_DEVICES = {"visual_network": {"noise", "devices"}}
 # plasticity: dw may come as Outer

@@ -3,9 +3,10 @@
 from types import ModuleType
 
 from memjax import _registry
+from memjax.plasticity._delays import delayed
 from memjax.plasticity.base import Outer, Rule, Signals, Trace, dense, run, window
 
-__all__ = ["Outer", "Rule", "Signals", "Trace", "dense", "get", "names", "run", "window"]
+__all__ = ["Outer", "Rule", "Signals", "Trace", "delayed", "dense", "get", "names", "run", "window"]
 
 
 def names() -> list[str]:

@@ -122,11 +122,12 @@ def run(
     return w, Trace(last=last, w=ws, state=states)
 
 
-def window(rule: Rule, params: Any, dts: ArrayLike, dt: float, *, w: float = 0.5) -> Array:
+def window(rule: Rule, params: Any, dts: ArrayLike, dt: float, *, w: float = 0.5, silent: int = 0) -> Array:
     """Measure the learning window: the change of a weight w by one pre and one post spike, for each dts [n] [s].
 
     dts = t_post - t_pre must lie on the grid of the time step dt [s]; both are concrete numbers, since they set
-    the run's length. Returns dw [n]. Raises ValueError for times off the grid.
+    the run's length; it ends `silent` steps after the later spike (delayed rules need them). Returns dw [n]. Raises
+    ValueError for times off the grid.
     """
     lags = np.atleast_1d(np.asarray(dts, np.float64)) / float(dt)
     steps = np.rint(lags).astype(int)
@@ -136,7 +137,7 @@ def window(rule: Rule, params: Any, dts: ArrayLike, dt: float, *, w: float = 0.5
     if not np.allclose(lags, steps, rtol=0, atol=1e-3):
         worst = np.argmax(np.abs(lags - steps))
         raise ValueError(f"window: times must be multiples of dt = {dt} s, got {lags[worst] * dt} s")
-    time = np.arange(np.max(np.abs(steps)) + 1)[None, :, None]
+    time = np.arange(np.max(np.abs(steps)) + 1 + silent)[None, :, None]
     pre = jnp.asarray(time == np.maximum(0, -steps)[:, None, None])
     post = jnp.asarray(time == np.maximum(0, steps)[:, None, None])
     w0 = jnp.full((1, 1), w, jnp.result_type(float))

@@ -7,14 +7,18 @@ online, with a pre trace x (tau_plus) and a post trace y (tau_minus): a post spi
 takes A_minus y. Order in a step: decay both traces, read them, then add this step's spikes: coincident spikes
 do not see each other.
 
-`stdp`          all-to-all: a spike adds 1 to its trace, every pair of spikes counts.
-`stdp_nearest`  nearest-spike, symmetric: a spike sets its trace to 1, only the latest one of the other side counts.
+`stdp`              all-to-all: a spike adds 1 to its trace, every pair of spikes counts.
+`stdp_nearest`      nearest-spike, symmetric: a spike sets its trace to 1, only the latest one of the other side counts.
+`stdp_pre_centred`  each pre spike pairs with the latest post spike before it and with the first one after it: x [n_pre,
+                    n_post] counts the pre spikes that still wait for a post spike, which clears them.
+`stdp_reduced`      reduced symmetric: only pairs without a spike of either side between them, so that a spike also
+                    clears the other side's trace; both are [n_pre, n_post].
 
 Soft bounds (mu): potentiation is scaled by (1 - w)^mu and depression by w^mu, w in [0, 1] (Guetig, Aharonov,
 Rotter, Sompolinsky 2003, 10.1523/JNEUROSCI.23-09-03697.2003). mu = 0 is exactly additive, mu = 1 multiplicative.
 
 Song, Miller, Abbott 2000 (10.1038/78829), who give the window; Morrison, Diesmann, Gerstner 2008
-(10.1007/s00422-008-0233-1) for the pairing schemes.
+(10.1007/s00422-008-0233-1, figure 7) for the pairing schemes.
 """
 
 from collections.abc import Callable
@@ -22,6 +26,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
+from jax.typing import ArrayLike
 
 from memjax.plasticity import base
 from memjax.plasticity.base import Outer, Rule, Signals
@@ -44,7 +49,7 @@ class Params:
 
 @struct.dataclass
 class State:
-    """Traces x [n_pre] of the pre and y [n_post] of the post spikes."""
+    """Traces x [n_pre] of the pre and y [n_post] of the post spikes, [n_pre, n_post] where they get cleared."""
 
     x: Array
     y: Array
@@ -58,6 +63,16 @@ def check(params: Params) -> None:
 def init(params: Params, n_pre: int, n_post: int) -> State:
     """Return silent traces."""
     return State(x=base.zeros(params, n_pre), y=base.zeros(params, n_post))
+
+
+def init_pre_centred(params: Params, n_pre: int, n_post: int) -> State:
+    """Return silent traces, the pre one for each synapse."""
+    return State(x=_silent(params, n_pre, n_post), y=base.zeros(params, n_post))
+
+
+def init_reduced(params: Params, n_pre: int, n_post: int) -> State:
+    """Return silent traces for each synapse."""
+    return State(x=_silent(params, n_pre, n_post), y=_silent(params, n_pre, n_post))
 
 
 def step(
@@ -74,6 +89,43 @@ def step_nearest(
     return _pair(params, state, pre, post, w, dt, base.nearest)
 
 
+def step_pre_centred(
+    params: Params, state: State, pre: Signals, post: Signals, w: Array, modulator: Array | None, dt: Array | float
+):
+    """Pair each pre spike with the latest post spike before it and the first one after it."""
+    x, y = base.decay(state.x, params.tau_plus, dt), base.decay(state.y, params.tau_minus, dt)
+    pre_spike, post_spike = pre.spike.astype(x.dtype)[:, None], post.spike.astype(y.dtype)[None, :]
+    dw = _bounded(params, params.a_plus * x * post_spike, -params.a_minus * pre_spike * y[None, :], w)
+    return dw, State(x=jnp.where(post_spike > 0, 0.0, x) + pre_spike, y=base.nearest(y, post_spike[0]))
+
+
+def step_reduced(
+    params: Params, state: State, pre: Signals, post: Signals, w: Array, modulator: Array | None, dt: Array | float
+):
+    """Pair each spike with the latest one of the other side, unless another spike of its own side was later."""
+    x, y = base.decay(state.x, params.tau_plus, dt), base.decay(state.y, params.tau_minus, dt)
+    pre_spike, post_spike = pre.spike.astype(x.dtype)[:, None], post.spike.astype(y.dtype)[None, :]
+    dw = _bounded(params, params.a_plus * x * post_spike, -params.a_minus * pre_spike * y, w)
+    x = base.nearest(jnp.where(post_spike > 0, 0.0, x), pre_spike)
+    return dw, State(x=x, y=base.nearest(jnp.where(pre_spike > 0, 0.0, y), post_spike))
+
+
+def drift(params: Params, pre_rate: ArrayLike, post_rate: ArrayLike, w: ArrayLike = 0.5) -> Array:
+    """Return the mean change of the all-to-all rule with independent Poisson spikes, dw/dt [1/s], at rates [Hz].
+
+    rho_x rho_y [A_plus tau_plus (1 - w)^mu - A_minus tau_minus w^mu]; without soft bounds the same at every weight w.
+    """
+    up, down = params.a_plus * params.tau_plus, params.a_minus * params.tau_minus
+    if params.mu is not None:
+        w = jnp.asarray(w)
+        up, down = up * _soft(1.0 - w, params.mu), down * _soft(w, params.mu)
+    return jnp.asarray(pre_rate * post_rate * (up - down))
+
+
+def _silent(params: Params, n_pre: int, n_post: int) -> Array:
+    return base.zeros(params, n_pre * n_post).reshape(n_pre, n_post)
+
+
 def _pair(params: Params, state: State, pre: Signals, post: Signals, w: Array, dt: Array | float, add: Callable):
     x, y = base.decay(state.x, params.tau_plus, dt), base.decay(state.y, params.tau_minus, dt)
     pre_spike, post_spike = pre.spike.astype(x.dtype), post.spike.astype(y.dtype)
@@ -81,9 +133,15 @@ def _pair(params: Params, state: State, pre: Signals, post: Signals, w: Array, d
     b = jnp.stack([post_spike, -params.a_minus * y])
     dw = Outer(a, b)
     if params.mu is not None:
-        up, down = a[0, :, None] * b[0, None, :], a[1, :, None] * b[1, None, :]
-        dw = up * _soft(1.0 - w, params.mu) + down * _soft(w, params.mu)
+        dw = _bounded(params, a[0, :, None] * b[0, None, :], a[1, :, None] * b[1, None, :], w)
     return dw, State(x=add(x, pre_spike), y=add(y, post_spike))
+
+
+def _bounded(params: Params, up: Array, down: Array, w: Array) -> Array:
+    """Scale the changes up and down [n_pre, n_post] by the room that is left, where there are soft bounds."""
+    if params.mu is None:
+        return up + down
+    return up * _soft(1.0 - w, params.mu) + down * _soft(w, params.mu)
 
 
 def _soft(room: Array, mu: Array | float) -> Array:
@@ -94,4 +152,6 @@ def _soft(room: Array, mu: Array | float) -> Array:
 
 RULE = Rule(name="stdp", Params=Params, init=init, step=step, check=check)
 NEAREST = Rule(name="stdp_nearest", Params=Params, init=init, step=step_nearest, check=check)
-RULES = (RULE, NEAREST)
+PRE_CENTRED = Rule(name="stdp_pre_centred", Params=Params, init=init_pre_centred, step=step_pre_centred, check=check)
+REDUCED = Rule(name="stdp_reduced", Params=Params, init=init_reduced, step=step_reduced, check=check)
+RULES = (RULE, NEAREST, PRE_CENTRED, REDUCED)

@@ -12,9 +12,18 @@ from memjax import plasticity
 from memjax.plasticity import Outer, Signals
 
 T, N_PRE, N_POST, DT = 40, 5, 3, 1e-3
+# A trace, an eligibility or a sum acts after the last spike, on errors, rewards or a potential: that is the rule.
+ACT_LATER = {"three_factor", "voltage", "reward_stdp", "reward_stdp_nearest", "mstdpet", "manhattan_batch"}
+# One rule of every kind by default, the others in CI's second step: pairs of spikes, triplets, errors with and without
+# a trace, graded activity, a potential, a state for each synapse.
+BY_DEFAULT = {"stdp", "triplet", "three_factor", "delta", "bcm", "voltage", "reward_stdp"}
 
 pytestmark = pytest.mark.parametrize(
-    "rule", [plasticity.get(name) for name in plasticity.names()], ids=lambda r: r.name
+    "rule",
+    [
+        pytest.param(rule, id=rule.name, marks=[] if rule.name in BY_DEFAULT else pytest.mark.broad)
+        for rule in map(plasticity.get, plasticity.names())
+    ],
 )
 
 
@@ -75,16 +84,18 @@ def test_float32_agrees_with_float64(rule):
     with jax.enable_x64(True):
         double, _ = run(rule, rule.Params(), w0, pre, post, modulator)
     assert not np.array_equal(double, w0)
-    np.testing.assert_allclose(single, double, rtol=0, atol=5e-6)
+    np.testing.assert_allclose(single, double, rtol=0, atol=5e-6 * max(1.0, np.max(np.abs(double))))
 
 
 def test_silence_changes_nothing_even_with_traces_and_errors(rule):
+    if inspect.getmodule(rule.step) is plasticity.homeostasis:
+        pytest.skip("answers to silence: that is the rule")
     w0, pre, post, modulator = activity()
     _, trace = run(rule, rule.Params(), w0, pre, post, modulator)
-    silent = Signals(np.zeros_like(pre.spike)), Signals(np.zeros_like(post.spike))
+    silent = Signals(np.zeros_like(pre.spike)), Signals(np.zeros_like(post.spike), np.zeros_like(post.v))
     w, _ = run(rule, rule.Params(), w0, *silent, modulator)
     np.testing.assert_array_equal(w, w0)
-    if rule.name != "three_factor":  # its pre trace goes on meeting errors after the last spike: that is the rule
+    if rule.name not in ACT_LATER:
         w, _ = run(rule, rule.Params(), w0, *silent, modulator, state=trace.last)
         np.testing.assert_array_equal(w, w0)
 
@@ -163,7 +174,7 @@ def test_gradients_match_finite_differences(rule, x64):
     leaves, treedef = jax.tree.flatten(inputs)
     for k, exact in enumerate(jax.tree.leaves(gradient)):
         direction = np.random.default_rng(k).choice([-1.0, 1.0], size=leaves[k].shape)
-        h = 1e-6 * float(np.mean(np.abs(leaves[k])))
+        h = 1e-6 * max(float(np.mean(np.abs(leaves[k]))), 1e-2)  # an amplitude of 1e-10 would drown in rounding
         up, down = ([*leaves[:k], leaves[k] + s * h * direction, *leaves[k + 1 :]] for s in (1, -1))
         measured = (value(treedef.unflatten(up)) - value(treedef.unflatten(down))) / (2 * h)
         np.testing.assert_allclose(np.sum(exact * direction), measured, rtol=1e-5, atol=1e-8)

@@ -1,11 +1,14 @@
 """The drivers: looking rules up, running them, measuring their window."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from memjax import plasticity
 from memjax.plasticity import Outer, Signals
+
+run = jax.jit(plasticity.run, static_argnames=("rule", "record"))
 
 
 def test_names_list_files_and_their_variants():
@@ -90,6 +93,40 @@ def test_wrong_input_is_named(change, message):
     inputs = {"w0": np.ones((3, 2)), "pre": np.ones((4, 3)), "post": np.ones((4, 2)), "dt": 1e-3} | change
     with pytest.raises(ValueError, match=f"run stdp: {message}"):
         plasticity.run(rule, rule.Params(), **inputs)
+
+
+@pytest.mark.parametrize(
+    "name", ["stdp", *(pytest.param(n, marks=pytest.mark.broad) for n in ("triplet", "stdp_reduced"))]
+)
+@pytest.mark.parametrize("axonal, dendritic", [(3, 0), (0, 4), (2, 7), ([0, 5, 1], [2, 0])])
+def test_delays_are_shifts_of_the_trains(name, axonal, dendritic, x64):
+    rng, rule = np.random.default_rng(0), plasticity.get(name)
+    pre, post = rng.random((80, 3)) < 0.2, rng.random((80, 2)) < 0.2
+    shifted = [np.zeros((90, side.shape[1])) for side in (pre, post)]
+    for late, side, delays in zip(shifted, (pre, post), (axonal, dendritic), strict=True):
+        for n, delay in enumerate(np.broadcast_to(delays, side.shape[1])):
+            late[delay : delay + 80, n] = side[:, n]
+    wanted, _ = run(rule, rule.Params(), np.zeros((3, 2)), *shifted, 1e-3)
+    padded = [np.pad(side, ((0, 10), (0, 0))) for side in (pre, post)]
+    late = plasticity.delayed(rule, axonal, dendritic)
+    found, _ = run(late, rule.Params(), np.zeros((3, 2)), *padded, 1e-3)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-15)
+    assert np.any(np.asarray(found) != np.asarray(run(rule, rule.Params(), np.zeros((3, 2)), *padded, 1e-3)[0]))
+
+
+def test_delays_shift_the_window(x64):
+    rule, times = plasticity.get("stdp"), np.arange(-20, 21) * 1e-3
+    late = plasticity.window(plasticity.delayed(rule, 2, 5), rule.Params(), times, 1e-3, silent=5)
+    wanted = plasticity.window(rule, rule.Params(), times + 3e-3, 1e-3)
+    np.testing.assert_allclose(late, wanted, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "delays, message", [({"axonal": -1}, "axonal must be"), ({"dendritic": 0.5}, "dendritic must be")]
+)
+def test_wrong_delays_are_named(delays, message):
+    with pytest.raises(ValueError, match=f"delayed: {message} whole numbers of steps >= 0"):
+        plasticity.delayed(plasticity.get("stdp"), **delays)
 
 
 def test_window_refuses_times_off_the_grid():

@@ -11,6 +11,8 @@ from memjax.plasticity import Outer, Signals
 run = jax.jit(plasticity.run, static_argnames=("rule", "record"))
 
 STDP, NEAREST = plasticity.get("stdp"), plasticity.get("stdp_nearest")
+PRE_CENTRED, REDUCED = plasticity.get("stdp_pre_centred"), plasticity.get("stdp_reduced")
+RULES = [STDP, NEAREST, PRE_CENTRED, REDUCED]
 PARAMS = STDP.Params(a_plus=0.011, a_minus=0.013, tau_plus=0.0168, tau_minus=0.0337)
 DT = 1e-3
 
@@ -22,18 +24,39 @@ def trains(seed, steps=400, n_pre=4, n_post=3, rate=0.08):
     return rng.uniform(0.1, 0.9, (n_pre, n_post)), pre, post
 
 
-def by_spike_times(p, w0, pre, post, *, latest_only, mu=None, clip=False):
+def partners_of_post(scheme, pre_times, post_times):
+    """Return the pre spikes that a post spike pairs with; the lists hold those of earlier steps."""
+    if scheme == "stdp":
+        return pre_times
+    last = post_times[-1] if post_times else -1
+    if scheme == "stdp_pre_centred":
+        return [s for s in pre_times if s >= last]  # each pre spike with the next post spike, never one of its own step
+    if scheme == "stdp_reduced":
+        return [s for s in pre_times[-1:] if s >= last]
+    return pre_times[-1:]
+
+
+def partners_of_pre(scheme, pre_times, post_times):
+    """Return the post spikes that a pre spike pairs with."""
+    if scheme == "stdp":
+        return post_times
+    last = pre_times[-1] if pre_times else -1
+    return [s for s in post_times[-1:] if scheme != "stdp_reduced" or s >= last]
+
+
+def by_spike_times(p, w0, pre, post, *, scheme, mu=None, clip=False):
     """Walk through each synapse on its own, with lists of spike times and no traces."""
     history = np.empty((len(pre), *w0.shape))
-    partners = slice(-1, None) if latest_only else slice(None)
     for i, j in np.ndindex(*w0.shape):
         w, pre_times, post_times = w0[i, j], [], []
         for n in range(len(pre)):
             up = down = 0.0
             if post[n, j]:
-                up = sum(p.a_plus * np.exp(-(n - s) * DT / p.tau_plus) for s in pre_times[partners])
+                partners = partners_of_post(scheme, pre_times, post_times)
+                up = sum(p.a_plus * np.exp(-(n - s) * DT / p.tau_plus) for s in partners)
             if pre[n, i]:
-                down = sum(p.a_minus * np.exp(-(n - s) * DT / p.tau_minus) for s in post_times[partners])
+                partners = partners_of_pre(scheme, pre_times, post_times)
+                down = sum(p.a_minus * np.exp(-(n - s) * DT / p.tau_minus) for s in partners)
             pre_times += [n] * int(pre[n, i])
             post_times += [n] * int(post[n, j])
             if mu is None:
@@ -46,7 +69,7 @@ def by_spike_times(p, w0, pre, post, *, latest_only, mu=None, clip=False):
     return history
 
 
-@pytest.mark.parametrize("rule", [STDP, NEAREST], ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_window_is_the_closed_form(rule, x64):
     dts = np.arange(-100, 101) * DT
     change = plasticity.window(rule, PARAMS, dts, DT)
@@ -57,12 +80,12 @@ def test_window_is_the_closed_form(rule, x64):
     np.testing.assert_allclose(change, wanted, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("rule", [STDP, NEAREST], ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_random_trains_equal_a_loop_over_spike_times(rule, seed, x64):
     w0, pre, post = trains(seed)
     _, trace = run(rule, PARAMS, w0, pre, post, DT, record=True)
-    wanted = by_spike_times(PARAMS, w0, pre, post, latest_only=rule is NEAREST)
+    wanted = by_spike_times(PARAMS, w0, pre, post, scheme=rule.name)
     np.testing.assert_allclose(trace.w, wanted, rtol=0, atol=1e-12)
 
 
@@ -76,18 +99,18 @@ def test_all_to_all_is_the_double_sum_over_all_pairs(x64):
         np.testing.assert_allclose(w[i, j] - w0[i, j], pairs, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("rule", [STDP, NEAREST], ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 @pytest.mark.parametrize("mu", [0.3, 1.0])
 def test_soft_bounds_equal_a_loop_over_spike_times(rule, mu, x64):
     w0, pre, post = trains(4)
     w0[0, :2] = 0.0, 1.0  # start at the bounds too
     params = PARAMS.replace(mu=mu, a_plus=0.11, a_minus=0.13)
     _, trace = run(rule, params, w0, pre, post, DT, record=True, w_min=0.0, w_max=1.0)
-    wanted = by_spike_times(params, w0, pre, post, latest_only=rule is NEAREST, mu=mu, clip=True)
+    wanted = by_spike_times(params, w0, pre, post, scheme=rule.name, mu=mu, clip=True)
     np.testing.assert_allclose(trace.w, wanted, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("rule", [STDP, NEAREST], ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_mu_zero_is_exactly_additive_beyond_the_bounds_too(rule, x64):
     w0, pre, post = trains(5)
     w0 = 3 * w0 - 1
@@ -143,3 +166,32 @@ def test_nearest_differs_from_all_to_all_only_after_a_second_spike(x64):
     both, _ = run(STDP, PARAMS, [[0.0]], pre, post, DT)
     latest, _ = run(NEAREST, PARAMS, [[0.0]], pre, post, DT)
     np.testing.assert_allclose([both[0, 0], latest[0, 0]], [sum(kernel), kernel[1]], rtol=0, atol=1e-15)
+
+
+def test_pairing_schemes_part_on_bursts(x64):
+    """Spikes pre 0, pre 4, post 10, post 14, pre 20: what each scheme pairs, written out."""
+    pre, post = np.zeros((30, 1)), np.zeros((30, 1))
+    pre[[0, 4, 20]], post[[10, 14]] = 1, 1
+    up = lambda *gaps: sum(PARAMS.a_plus * np.exp(-g * DT / PARAMS.tau_plus) for g in gaps)  # noqa: E731
+    down = lambda *gaps: sum(PARAMS.a_minus * np.exp(-g * DT / PARAMS.tau_minus) for g in gaps)  # noqa: E731
+    wanted = {
+        "stdp": up(10, 6, 14, 10) - down(10, 6),
+        "stdp_nearest": up(6, 10) - down(6),
+        "stdp_pre_centred": up(10, 6) - down(6),
+        "stdp_reduced": up(6) - down(6),
+    }
+    for rule in RULES:
+        w, _ = run(rule, PARAMS, [[0.0]], pre, post, DT)
+        assert w[0, 0] == pytest.approx(wanted[rule.name], abs=1e-15)
+
+
+@pytest.mark.parametrize("mu", [None, 0.4])
+def test_drift_is_the_mean_over_poisson_spikes(mu, x64):
+    """At small steps of the weight the mean change is the drift; discrete time shortens each trace by dt / 2."""
+    params, rates, steps = PARAMS.replace(a_plus=1e-6, a_minus=2e-6, mu=mu), (20.0, 35.0), 200_000
+    rng = np.random.default_rng(0)
+    pre, post = (rng.random((steps, 6)) < rate * DT for rate in rates)
+    w, _ = run(STDP, params, np.full((6, 6), 0.3), pre, post, DT)
+    half = params.replace(tau_plus=params.tau_plus - DT / 2, tau_minus=params.tau_minus - DT / 2)
+    wanted = plasticity.stdp.drift(half, *(side.mean() / DT for side in (pre, post)), 0.3)
+    assert np.mean(w - 0.3) / (steps * DT) == pytest.approx(float(wanted), rel=0.02)

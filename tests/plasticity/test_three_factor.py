@@ -143,3 +143,58 @@ def test_exact_feedback_descends_the_loss(x64):
     for _ in range(300):
         w1 = step(w1)
     assert loss(w1, w2, x, target) < 0.2 * start
+
+
+def through(feedback, w1, w2, x, target):
+    """As `change`, with the error fed back through given weights."""
+    v, s, y = forward(w1, w2, x)
+    error = jax.vmap(lambda e: three_factor.feed_back(feedback, e))(y - target)
+    return plasticity.run(RULE, PARAMS, w1, x, Signals(s, v), DT, modulator=error)[0] - w1
+
+
+PARAMS = RULE.Params(eta=0.003, tau_pre=0.0095, threshold=1.0, width=0.8)
+
+
+def test_symmetric_feedback_is_the_exact_one(x64):
+    w1, w2, x, target = problem()
+    np.testing.assert_allclose(through(w2, w1, w2, x, target), change(PARAMS, w1, w2, x, target), rtol=0, atol=1e-15)
+
+
+def test_random_feedback_has_its_spread(x64):
+    b = three_factor.random_feedback(jax.random.key(0), 400, 25)
+    assert b.dtype == np.float64
+    assert np.std(b) == pytest.approx(0.2, rel=0.03)
+    assert np.std(three_factor.random_feedback(jax.random.key(0), 400, 25, 3.0)) == pytest.approx(3.0, rel=0.03)
+
+
+def test_learned_feedback_forgets_its_start_at_the_stated_rate(x64):
+    rng = np.random.default_rng(0)
+    b, w = (jnp.asarray(rng.normal(size=(6, 3))) for _ in range(2))
+    apart = b - w
+    for _ in range(40):
+        b, w = three_factor.learn_feedback(b, w, jnp.asarray(rng.normal(size=(6, 3))), 0.05)
+    np.testing.assert_allclose(b - w, 0.95**40 * apart, rtol=1e-9)
+    dw = Outer(jnp.ones((1, 6)), jnp.ones((1, 3)))
+    np.testing.assert_allclose(three_factor.learn_feedback(b, w, dw, 0.0)[0], b + 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["random", "learned"])
+def test_inexact_feedback_descends_too(kind, x64):
+    """Both layers learn, the readout by its exact gradient: the loss ends well below its start."""
+    w1, w2, x, target = problem()
+    w2 = 0.2 * w2
+    b = three_factor.random_feedback(jax.random.key(1), N_HIDDEN, N_OUT, 0.5)
+
+    @jax.jit
+    def step(w1, w2, b):
+        _, s, y = forward(w1, w2, x)
+        dw2 = -0.003 * s.T @ (y - target)
+        new = w1 + through(b, w1, w2, x, target)
+        return (new, w2 + dw2, b) if kind == "random" else (new, *three_factor.learn_feedback(b, w2, dw2, 2e-3)[::-1])
+
+    start = loss(w1, w2, x, target)
+    for _ in range(400):
+        w1, w2, b = step(w1, w2, b)
+    assert loss(w1, w2, x, target) < 0.5 * start
+    cosine = np.sum(b * w2) / np.linalg.norm(b) / np.linalg.norm(w2)
+    assert cosine > (0.2 if kind == "random" else 0.8)
