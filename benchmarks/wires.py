@@ -36,6 +36,7 @@ try:
 except ImportError:
     badcrossbar = None
 
+DROPS = ("mild", "log", "strong")
 SECONDS = 1.0  # of measurement a row
 
 
@@ -168,6 +169,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small sizes; writes nothing")
     parser.add_argument("--no-peers", action="store_true", help="memjax alone, without errors; writes nothing")
     parser.add_argument("--sizes", type=int, nargs="+", default=None)
+    parser.add_argument("--drops", nargs="+", choices=DROPS, default=DROPS)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     wanted = parser.parse_args()
     SECONDS = 0.2 if wanted.quick else SECONDS
@@ -186,7 +188,7 @@ def main():
     print(f"{machine['cpu']}, {machine['cores']} cores, load {machine['load'][0]:.1f}")
     rows = []
     for n in wanted.sizes or ((16, 32) if wanted.quick else (64, 128, 256, 512)):
-        for drop in ("mild", "log", "strong"):
+        for drop in wanted.drops:
             for inputs in (1, 64):
                 print(f"\n{n} x {n}, {drop} drop, {inputs} input{'s' if inputs > 1 else ''}", flush=True)
                 print(f"  {'engine':20}{'best':>11}{'median':>11}{'of scipy':>10}{'error':>9}")

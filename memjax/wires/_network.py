@@ -23,7 +23,7 @@ from jax import Array, lax
 from memjax.wires._conjugate import correct, flip, start
 from memjax.wires._ladder import Ladder, cast, ladder, potentials
 
-# Cells solved side by side: about ten vectors of them stay in a core's second-level cache (measured: 2**14 to 2**16 are alike).
+# Cells solved side by side: ten vectors of them stay in a core's second-level cache.
 CHUNK = 2**15
 
 # Largest error of sqrt(r z), relative to the same of the cells' currents, and of one round of iterations.
