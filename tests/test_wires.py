@@ -309,7 +309,11 @@ G, V = np.full((3, 2), 1e-4), np.ones(3)
         ((G, V, 1.0, 1.0), {"v_bit": np.ones(3)}, r"v_bit has shape \(3,\): the last axis must have 2 bit lines"),
         ((G, V, 1.0, 1.0), {"topology": "ring"}, "topology = 'ring': accepted are single, double_drive"),
         ((G, V, 1.0, 1.0), {"precision": "half"}, "precision = 'half': accepted are float32, mixed"),
-        ((G, V, 1.0, 1.0), {"precision": "float64"}, "precision = 'float64' with float32 inputs"),
+        (
+            (G.astype(np.float32), V.astype(np.float32), 1.0, 1.0),
+            {"precision": "float64"},
+            "with float32 inputs: float64",
+        ),
         ((G, V, 1.0, 1.0), {"limit": 0}, "limit = 0: accepted is 1 or more"),
         ((np.ones((2, 3, 2)), np.ones((5, 3)), 1.0, 1.0), {}, "they must broadcast"),
         ((G, V, 1.0, 1.0), {"r_source": np.inf, "r_sense": np.inf}, "word line 0 floats and no cell connects it"),

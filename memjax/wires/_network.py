@@ -23,8 +23,8 @@ from jax import Array, lax
 from memjax.wires._conjugate import correct, flip, start
 from memjax.wires._ladder import Ladder, cast, ladder, potentials
 
-# Cells solved side by side: their vectors stay in a core's second-level cache.
-CHUNK = 2**18
+# Cells solved side by side: ten vectors of them stay in a core's second-level cache.
+CHUNK = 2**15
 
 # Largest error of sqrt(r z), relative to the same of the cells' currents, and of one round of iterations.
 TOLERANCE = {"float64": 1e-14, "mixed": 1e-9, "float32": 1e-7}

@@ -32,7 +32,7 @@ def select(
 
     v [] in V; row and col may be traced; resistances [] of the lines' terminals in ohm.
     Raises ValueError for a scheme that is not one of these.
-    Source: Y.-C. Chen et al., IEDM 2003, doi:10.1109/IEDM.2003.1269425 (half and third select).
+    Source: A. Chen, IEEE Trans. Electron Devices 60, 1318 (2013), doi:10.1109/TED.2013.2246791.
     """
     if scheme not in SCHEMES:
         raise ValueError(f"wires: scheme = {scheme!r}: accepted are {', '.join(SCHEMES)}")

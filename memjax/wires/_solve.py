@@ -104,9 +104,10 @@ def solve(
     iv         i(u), elementwise, u [..., m, n] [V] -> [A]: cells of any characteristic, as a Device's `current` with
                its params and state, rising; g then only starts Newton's method.  It must be able to take all leading
                axes
-    precision  of the iterations: "float32"; "mixed", float32 with float64 residuals whether x64 is on or not (default
-               for float32: errors of a few 1e-8 of the largest current, where "float32" has 1e-6, and up to 1e-4 on
-               arrays of equal cells); "float64" (default for float64: 1e-12)
+    precision  "float32"; "mixed", float32 iterations and float64 residuals whether x64 is on or not (default for
+               float32 inputs); "float64" (default for float64).  Errors of currents, relative to the largest: a few
+               1e-8 by "mixed", 1e-11 by "float64"; by "float32" 1e-6, but 7e-6 where r is so small that a segment's
+               drop is rounded away (1e-6 ohm), and up to 1e-4 on arrays of equal cells
     limit      iterations of conjugate gradients at most, in each solution
     steps      steps of Newton's method at most
 
@@ -118,6 +119,7 @@ def solve(
     negative resistances, voltages that are not finite, and floating lines that no cell connects to a terminal.
 
     Method: conjugate gradients on the bit lines, exact solution of each line inside (`_conjugate`, `_ladder`).
+    Source of the equations: A. Chen, IEEE Trans. Electron Devices 60, 1318 (2013), doi:10.1109/TED.2013.2246791.
     """
     if topology not in TOPOLOGIES:
         raise ValueError(f"wires: topology = {topology!r}: accepted are {', '.join(TOPOLOGIES)}")
