@@ -12,7 +12,7 @@ import numpy as np
 from memjax import fitting
 from memjax.fitting import loops
 
-MODELS = ("metastable_switch", "vteam", "wox")
+MODELS = ("generalised_metastable_switch", "metastable_switch", "vteam", "wox")
 SERIES = (("5kohm", "M1"), ("5kohm", "M2"), ("47kohm", "M1"))
 FITTED, FREQUENCIES = (10, 100), (1, 10, 100, 1000)
 NAME = re.compile(r"(\d+)kohm_([\d.]+)V_(\d+)Hz_(M\d)\.csv")

@@ -11,6 +11,7 @@ from jax import Array
 from memjax.fitting import problem as problems
 from memjax.fitting.problem import Problem
 
+NOISE = 0.06  # of the peak: what the prior is weighed against; see `problem.residuals`
 STEPS = 100  # of Levenberg-Marquardt, at most
 SPREAD = 1.5  # sd of the random starts in theta: nine in ten lie in the inner nine tenths of their box
 
@@ -36,7 +37,7 @@ def starts(problem: Problem, number: int, key: Array) -> Array:
 
 
 @partial(jax.jit, static_argnames=("robust", "steps"))
-def minimise(problem: Problem, theta, *, robust: float | None = None, noise=0.01, steps: int = STEPS) -> Found:
+def minimise(problem: Problem, theta, *, robust: float | None = None, noise=NOISE, steps: int = STEPS) -> Found:
     """Minimise from every start theta [S, P] -> Found, each lane by its own damping.
 
     Raises ImportError without optimistix.

@@ -266,7 +266,9 @@ def _retention(get: _Columns, interval, v_read) -> Retention:
         columns = [get.at(k, quantity, fewest) for k in get.others("t", "v")]
         if not columns:
             raise UserError(f"{table.name}: no column of conductances or currents beside {table.columns()}")
-        g = np.stack(columns) / (1.0 if voltage is None else voltage)
+        g = np.stack(columns)
+        # Instruments differ in the sign of a current read at a negative voltage.
+        g = g if voltage is None else np.abs(g / voltage)
     if t[0] <= 0:  # the first read is taken to be one interval after programming
         t = t - t[0] + (t[1] - t[0])
     if (g <= 0).any():

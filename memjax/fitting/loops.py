@@ -134,8 +134,11 @@ def problem(
         ranges |= {name: Range(0.0, 1.0, "1", log=False) for name in start_names(len(loops))}
     inputs, data, weights = _stack(loops, drives, start)
     inputs["held"] = {name: float(value) for name, value in held.items()}
+    # A box that the caller gave is what he knows: no prior beside it.
+    priors = {n: p for n, p in spaces.PRIORS.get(device, {}).items() if n not in (bounds or {})}
+    priors["c_parallel"] = CAPACITANCE_PRIOR
     predict = _predictor(device, own, len(loops), start, substeps)
-    return problems.create(ranges, predict, inputs, data, weights, {"c_parallel": CAPACITANCE_PRIOR})
+    return problems.create(ranges, predict, inputs, data, weights, priors)
 
 
 def start_names(number: int) -> list[str]:

@@ -2,8 +2,9 @@
 
 A box is wide, orders of magnitude where nothing is known, and stands in units of the data: voltages in the largest
 voltage across the device, conductances in the largest conductance seen, times in the shortest and the longest period.
-An on-state conducts at least what was seen, an off-state at most that.  A parameter that no data of the kind can tell from another one is held: the film thickness of `vteam` only divides its
-speeds.  Models that are not listed are not fitted.
+An on-state conducts at least what was seen, an off-state at most that.  A parameter that no data of the kind can tell
+from another one is held: the film thickness of `vteam` only divides its speeds.
+Models that are not listed are not fitted.
 """
 
 from collections.abc import Mapping
@@ -41,6 +42,18 @@ LOOPS: dict[str, dict[str, Box]] = {
         "r_on": Box(0.003, 1.0, "ohm"),
         "r_off": Box(1.2, 3000, "ohm"),
         "temperature": Box(0.003, 0.5, "K"),
+    },
+    "generalised_metastable_switch": {
+        "tau": Box(1e-8, 1, "s"),
+        "v_on": Box(0.03, 1.2, "V", log=False),
+        "v_off": Box(0.0, 1.2, "V", log=False),
+        "s_on": Box(0.0257, 0.3, "V!"),
+        "s_off": Box(0.0257, 0.3, "V!"),
+        "w_on": Box(-0.4, 0.8, "V", log=False),
+        "w_off": Box(-0.4, 0.8, "V", log=False),
+        "r_on": Box(0.003, 3.0, "ohm"),
+        "r_off": Box(3.2, 3000, "ohm"),
+        "b": Box(0.1, 8, "1/V"),
     },
     "vteam": {
         "k_on": Box(1e-3, 1e6, "1/s"),
@@ -89,12 +102,14 @@ LOOPS: dict[str, dict[str, Box]] = {
         "eta": Box(0.0, 1.0, log=False),
     },
 }
+# What physics says beforehand: (centre, sd) in SI units, e-folds on a logarithmic scale.
+PRIORS: dict[str, dict[str, tuple[float, float]]] = {
+    # kT/q at room temperature; barriers of one material lie within a tenth of a volt.
+    "generalised_metastable_switch": {
+        "s_on": (0.03, 0.5), "s_off": (0.03, 0.5), "w_on": (0.0, 0.1), "w_off": (0.0, 0.1)
+    }
+}  # fmt: skip
 HELD: dict[str, dict[str, float]] = {"vteam": {"d": 1.0}, "wox": {"lam": 1.0}, "linear_ion_drift": {"d": 1.0}}
-WHY_HELD = {
-    "vteam": "k_on and k_off come out divided by the film thickness d, held at 1 m",
-    "wox": "eta1 and tau come with the speed lam in them, held at 1",
-    "linear_ion_drift": "mu comes divided by the square of the film thickness d, held at 1 m",
-}
 
 
 def loops(device: str, scales: Scales) -> dict[str, Range]:
@@ -107,13 +122,14 @@ def loops(device: str, scales: Scales) -> dict[str, Range]:
 def scaled(box: Box, scales: Scales) -> Range:
     """Bring a box to SI units."""
     low, high = _units(scales)[box.unit]
-    return Range(box.lo * low, box.hi * high, box.unit, box.log)
+    return Range(box.lo * low, box.hi * high, box.unit.rstrip("!"), box.log)
 
 
 def _units(s: Scales) -> Mapping[str, tuple[float, float]]:
     return {
         "1": (1.0, 1.0),
         "V": (s.v, s.v),
+        "V!": (1.0, 1.0),  # volts whatever the data are: a thermal voltage
         "1/V": (1 / s.v, 1 / s.v),
         "K": (s.v * K_PER_VOLT, s.v * K_PER_VOLT),
         "A": (s.i, s.i),

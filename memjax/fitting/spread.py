@@ -78,12 +78,14 @@ def components(values, device, errors=0.0) -> Spread:
         def fallen(at):
             return best(k, at).fun - top.fun - 3.84
 
-        return [_cross(fallen, top.x[k], -8.0), _cross(fallen, top.x[k], top.x[k] + 4.0)]
+        return [_cross(fallen, top.x[k], -8.0), _cross(fallen, max(top.x[k], -8.0), 4.0)]
 
     sds = []
     for k in (0, 1):
         low, high = ends(k)
-        value = float(np.exp(top.x[k])) if top.x[k] > -7 else 0.0
+        value = float(np.exp(top.x[k]))
+        if value < 1e-3:  # of the data's sd: the component is not there
+            value, low = 0.0, 0.0
         sds.append(Component(scale * value, scale * low, scale * high))
     reach = 1.96 * float(np.sqrt(variance))
     mean = Component(*(float(y.mean() + scale * m) for m in (middle, middle - reach, middle + reach)))

@@ -83,7 +83,7 @@ def _uncertainty(problem, phi, slope, noise, wide, rho, freedom, level) -> Uncer
     information = (slope * scale).T @ (slope * scale) / max(noise**2 * wide, 1e-300)
     information += np.diag((scale / np.asarray(problem.width)) ** 2 + 12 / box**2)
     found = np.linalg.inv(information) * np.outer(scale, scale)
-    sd = np.sqrt(np.diag(found))
+    sd = np.sqrt(np.maximum(np.diag(found), 0.0))
     low, high = interval(problem, phi, sd, freedom, level)
     return Uncertainty(sd, found, low, high, noise, rho, freedom)
 

@@ -17,6 +17,14 @@ LOOPS = {
         (10.0, 50.0),
         {"tau": 2e-3, "v_on": 0.25, "v_off": 0.15, "r_on": 500.0, "r_off": 5e3, "temperature": 500.0},
     ),
+    "generalised_metastable_switch": (
+        (0.5, 0.5),
+        (10.0, 100.0),
+        {
+            "tau": 1e-3, "v_on": 0.25, "v_off": 0.12, "s_on": 0.03, "s_off": 0.03, "w_on": 0.08, "w_off": 0.1,
+            "r_on": 500.0, "r_off": 5e3, "b": 2.0,
+        },
+    ),
     "vteam": (
         (0.6, 0.8),
         (10.0, 10.0),
@@ -101,7 +109,9 @@ def coverage(problem, phi, trials: int, key) -> dict[str, float]:
         noisy = problem.data + NOISE * jax.random.normal(key, (trials, problem.data.size), float)
         theta = problems.free(problem, jnp.asarray(phi))
         starts = theta + 0.2 * jax.random.normal(jax.random.fold_in(key, 1), (trials, problem.size), float)
-        fit = jax.jit(jax.vmap(lambda d, s: _solver.minimise(problem.replace(data=d), s[None], steps=40).theta[0]))
+        fit = jax.jit(
+            jax.vmap(lambda d, s: _solver.minimise(problem.replace(data=d), s[None], steps=40, noise=NOISE).theta[0])
+        )
         ends = problems.natural(problem, fit(noisy, starts))
         inside = []
         for data, end in zip(noisy, ends, strict=True):
