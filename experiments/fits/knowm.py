@@ -12,6 +12,7 @@ import numpy as np
 from memjax import fitting
 from memjax.fitting import loops
 
+ALONE = ("metastable_switch", "vteam", "wox")
 MODELS = ("generalised_metastable_switch", "metastable_switch", "vteam", "wox")
 SERIES = (("5kohm", "M1"), ("5kohm", "M2"), ("47kohm", "M1"))
 FITTED, FREQUENCIES = (10, 100), (1, 10, 100, 1000)
@@ -34,7 +35,7 @@ def read(folder: Path) -> dict[str, fitting.Loop]:
     return found
 
 
-def alone(data: dict, models=MODELS, starts: int = 64) -> dict:
+def alone(data: dict, models=ALONE, starts: int = 64) -> dict:
     """Fit every loop alone by every model -> {loop: {model: RMSE of the peak}}."""
     table = {}
     for name, loop in data.items():
@@ -62,10 +63,11 @@ def nearest(loop: fitting.Loop, others: list[fitting.Loop]) -> float:
 def jointly(data: dict, resistor: str, cell: str, use, models=MODELS, starts: int = 48) -> dict:
     """Fit one set of parameters to several frequencies, and predict every loop of the series from its drive alone."""
     series = {f: data[key] for f in FREQUENCIES if (key := f"{resistor}_0.8V_{f}Hz_{cell}") in data}
-    row = {}
+    row, fits = {}, []
     for model in models:
         fitted = [series[f] for f in use]
         found = fitting.fit(fitted, model, starts=starts)
+        fits.append(found)
         spread = {}
         for f, loop in series.items():
             near = []
@@ -91,7 +93,9 @@ def jointly(data: dict, resistor: str, cell: str, use, models=MODELS, starts: in
         f"{resistor} {cell} copy the nearest loop: " + "  ".join(f"{f} Hz {100 * e:.1f}" for f, e in copied.items()),
         flush=True,
     )
-    return {"models": row, "copy": copied}
+    chosen = fitting.compare(fits)[0].device
+    print(f"{resistor} {cell} chosen on what was fitted: {chosen}", flush=True)
+    return {"models": row, "copy": copied, "chosen": chosen}
 
 
 def by_voltage(

@@ -148,10 +148,24 @@ def fit(
 
 
 def compare(fits: Sequence[Fit]) -> list[Fit]:
-    """Return fits of the same data, the best first: by held-out error where all have it, else by BIC."""
+    """Return fits of the same data, the best first: by held-out error where all have it, else by BIC.
+
+    Residuals that hang together are fewer points: the BIC compared is that of N (1 - rho) / (1 + rho) of them, rho the
+    correlation that the best of the models still leaves.
+    """
     if all(f.held_out is not None for f in fits):
         return sorted(fits, key=lambda f: f.held_out or 0.0)
-    return sorted(fits, key=lambda f: f.bic)
+
+    def error(f: Fit) -> float:
+        return float(np.mean(np.square(f.rmse)))
+
+    rho = float(np.clip(min(fits, key=error).correlation, 0.0, 0.99))
+
+    def criterion(f: Fit) -> float:
+        points = int((np.asarray(f.problem.weights) > 0).sum()) * (1 - rho) / (1 + rho)
+        return points * float(np.log(error(f))) + f.problem.size * float(np.log(max(points, 2.0)))
+
+    return sorted(fits, key=criterion)
 
 
 def _state(kind, device, sets, hold, free, bounds, options):

@@ -90,7 +90,8 @@ def create(
 
 def natural(problem: Problem, theta) -> Array:
     """Return phi [..., P] of theta [..., P]."""
-    return problem.lo + (problem.hi - problem.lo) * jax.nn.sigmoid(theta)
+    lo, hi = (jnp.broadcast_to(end, jnp.shape(theta)) for end in (problem.lo, problem.hi))
+    return lo + (hi - lo) * jax.nn.sigmoid(theta)
 
 
 def free(problem: Problem, phi) -> Array:
@@ -101,7 +102,8 @@ def free(problem: Problem, phi) -> Array:
 
 def values(problem: Problem, phi) -> dict[str, Array]:
     """Return the parameters by name, in SI units, of phi [..., P]."""
-    plain = jnp.where(problem.log, jnp.exp(jnp.where(problem.log, phi, 0.0)), phi)
+    log = jnp.broadcast_to(problem.log, jnp.shape(phi))
+    plain = jnp.where(log, jnp.exp(jnp.where(log, phi, 0.0)), phi)
     return {name: plain[..., k] for k, name in enumerate(problem.names)}
 
 

@@ -26,6 +26,7 @@ from memjax.fitting.problem import Problem
 
 BLIND = 1.0  # of phi over its unit: e-folds, or halves of a box
 SHARE = 0.3  # of a direction: parameters with less of it are not named
+ROUNDING = 1e-6  # of the peak: no measurement is better, and below it a null direction is rounding
 BOUND = 0.01  # of a box: a parameter this close to an end is at its bound
 
 
@@ -80,7 +81,7 @@ def _uncertainty(problem, phi, slope, noise, wide, rho, freedom, level) -> Uncer
     scale = units(problem)
     box = (np.asarray(problem.hi) - np.asarray(problem.lo)) / scale
     # Flat over the box: a direction that nothing informs stays finite, and no larger than where it was looked for.
-    information = (slope * scale).T @ (slope * scale) / max(noise**2 * wide, 1e-300)
+    information = (slope * scale).T @ (slope * scale) / max(noise**2 * wide, ROUNDING**2)
     information += np.diag((scale / np.asarray(problem.width)) ** 2 + 12 / box**2)
     found = np.linalg.inv(information) * np.outer(scale, scale)
     sd = np.sqrt(np.maximum(np.diag(found), 0.0))

@@ -46,7 +46,7 @@ LOOPS = {
         (1.0, 2.0),
         {"eta1": 0.05, "eta2": 3.0, "tau": 0.5, "alpha": 2e-6, "beta": 1.2, "gamma": 8e-6, "delta": 1.6},
     ),
-    "linear_ion_drift": ((0.8, 1.2), (1.0, 1.0), {"r_on": 400.0, "r_off": 4e3, "mu": 6.0}),
+    "linear_ion_drift": ((0.8, 1.2), (1.0, 1.0), {"r_on": 400.0, "r_off": 2e3, "mu": 6.0}),
     "second_order": (
         (0.6, 1.2),
         (5.0, 10.0),
@@ -106,11 +106,11 @@ def coverage(problem, phi, trials: int, key) -> dict[str, float]:
     """Return how often the 95 % interval of each parameter holds the truth, over refits of noisy copies of the data."""
     with jax.enable_x64(True):
         problem = jax.tree.map(jnp.asarray, problem)
-        noisy = problem.data + NOISE * jax.random.normal(key, (trials, problem.data.size), float)
+        noisy = problem.data[None] + NOISE * jax.random.normal(key, (trials, problem.data.size), float)
         theta = problems.free(problem, jnp.asarray(phi))
-        starts = theta + 0.2 * jax.random.normal(jax.random.fold_in(key, 1), (trials, problem.size), float)
+        starts = theta[None] + 0.2 * jax.random.normal(jax.random.fold_in(key, 1), (trials, problem.size), float)
         fit = jax.jit(
-            jax.vmap(lambda d, s: _solver.minimise(problem.replace(data=d), s[None], steps=40, noise=NOISE).theta[0])
+            jax.vmap(lambda d, s: _solver.minimise(problem.replace(data=d), s[None], steps=80, noise=NOISE).theta[0])
         )
         ends = problems.natural(problem, fit(noisy, starts))
         inside = []
