@@ -98,9 +98,7 @@ def jointly(data: dict, resistor: str, cell: str, use, models=MODELS, starts: in
     return {"models": row, "copy": copied, "chosen": chosen}
 
 
-def by_voltage(
-    data: dict, models=MODELS[:1], names=("5kohm_0.8V_10Hz_M1", "5kohm_0.8V_100Hz_M2", "47kohm_0.8V_1Hz_M1")
-):
+def by_voltage(data: dict, models=ALONE[:1], names=("5kohm_0.8V_10Hz_M1", "5kohm_0.8V_100Hz_M2", "47kohm_0.8V_1Hz_M1")):
     """Compare a drive through the resistor with a drive by the measured voltage."""
     table = {}
     for name in names:

@@ -2,7 +2,7 @@
 
 A box is wide, orders of magnitude where nothing is known, and stands in units of the data: voltages in the largest
 voltage across the device, conductances in the largest conductance seen, times in the shortest and the longest period.
-An on-state conducts at least what was seen, an off-state at most that.  A parameter that no data of the kind can tell
+An on-state conducts about what was seen at least, an off-state less.  A parameter that no data of the kind can tell
 from another one is held: the film thickness of `vteam` only divides its speeds.
 Models that are not listed are not fitted.
 """
@@ -39,8 +39,8 @@ LOOPS: dict[str, dict[str, Box]] = {
         "tau": Box(1e-7, 1, "s"),
         "v_on": Box(0.03, 1.2, "V", log=False),
         "v_off": Box(0.005, 1.2, "V", log=False),
-        "r_on": Box(0.003, 1.0, "ohm"),
-        "r_off": Box(1.2, 3000, "ohm"),
+        "r_on": Box(0.003, 1.25, "ohm"),
+        "r_off": Box(1.3, 3000, "ohm"),
         "temperature": Box(0.003, 0.5, "K"),
     },
     "generalised_metastable_switch": {
@@ -62,8 +62,8 @@ LOOPS: dict[str, dict[str, Box]] = {
         "alpha_off": Box(0.5, 10, log=False),
         "v_on": Box(0.005, 0.6, "V", log=False),
         "v_off": Box(-0.6, -0.005, "V", log=False),
-        "r_on": Box(0.003, 1.0, "ohm"),
-        "r_off": Box(1.2, 3000, "ohm"),
+        "r_on": Box(0.003, 1.25, "ohm"),
+        "r_off": Box(1.3, 3000, "ohm"),
     },
     "yakopcic": {
         "a1": Box(0.05, 3000, "A"),
@@ -88,8 +88,8 @@ LOOPS: dict[str, dict[str, Box]] = {
         "delta": Box(0.03, 10, "1/V"),
     },
     "linear_ion_drift": {
-        "r_on": Box(0.003, 1.0, "ohm"),
-        "r_off": Box(1.2, 3000, "ohm"),
+        "r_on": Box(0.003, 1.25, "ohm"),
+        "r_off": Box(1.3, 3000, "ohm"),
         "mu": Box(1e-2, 1e5, "1/(V s)"),
     },
     "second_order": {

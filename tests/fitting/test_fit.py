@@ -30,7 +30,7 @@ def test_intervals_of_pulse_trains_are_calibrated(device):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", ["metastable_switch", "generalised_metastable_switch"])
+@pytest.mark.parametrize("device", ["metastable_switch", "generalised_metastable_switch", "vteam"])
 def test_intervals_of_loops_are_calibrated(device):
     within(coverage(*loop_problem(device), CALIBRATED, KEY))
 
