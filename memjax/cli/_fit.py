@@ -194,7 +194,7 @@ def _report(fits: Sequence[Any], best: Any, out: Path) -> None:
         table.add_row(name, f"{value:.4g}{mark}", f"{best.low[name]:.4g} to {best.high[name]:.4g}", unit)
     console.print(table)
     for direction in best.unseen:
-        console.print(f"not determined by the data: {direction.text}")
+        console.print(direction.text)
     if best.correlation > 0.5:
         console.print(
             f"residuals hang together (correlation {best.correlation:.2f}): the model's error, more than noise"

@@ -118,18 +118,18 @@ def _sentence(problem: Problem, shares: Mapping[str, float], sd: float) -> str:
     logs = dict(zip(problem.names, np.asarray(problem.log), strict=True))
     if len(shares) == 1:
         name = next(iter(shares))
-        reach = f"a factor of {np.exp(min(sd, 99)):.3g}" if logs[name] else "its box"
+        reach = f"a factor of {np.exp(min(sd, 99)):.3g}" if logs[name] else "half of its box or more"
         return f"{name} is not determined: it can change by {reach} (one sd)"
     ordered = sorted(shares, key=lambda n: -abs(shares[n]))
     moves = ", ".join(f"{n} {'up' if shares[n] > 0 else 'down'}" for n in ordered)
-    powers = "; only what is left along it unchanged is determined"
+    powers = ""
     if all(logs[n] for n in shares) and len(shares) == 2:
         a, b = ordered
         power = -shares[a] / shares[b]  # a b^power does not change along the direction
         together = f"{a} * {b}^{power:.2g}" if abs(power - 1) > 0.05 else f"{a} * {b}"
         together = f"{a} / {b}" if abs(power + 1) <= 0.05 else together
         powers = f"; only {together} is determined"
-    return f"together ({moves}) these can change by {sd:.3g} e-folds or half boxes (one sd){powers}"
+    return f"not determined together: {moves}, by {sd:.3g} e-folds or half boxes (one sd){powers}"
 
 
 def at_bounds(problem: Problem, phi) -> dict[str, str]:
