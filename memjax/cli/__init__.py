@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from memjax.cli import _catalogue, _energy, _network, _simulate, _spice, _train
+from memjax.cli import _catalogue, _energy, _fit, _network, _simulate, _spice, _train
 from memjax.errors import UserError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("rules")(_catalogue.list_rules)
 app.command("network")(_network.network)
 app.command("spice")(_spice.spice)
 app.command("energy")(_energy.energy)
+app.command("fit")(_fit.fit)
 
 
 def _version(wanted: bool) -> None:

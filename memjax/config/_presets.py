@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -38,6 +39,15 @@ class Arrays(Section):
     stuck_off: Share = 0.0
 
 
+class Provenance(Section):
+    """Of a fit: what it was made from, and how sure it is."""
+
+    files: dict[str, str] = Field(description="data file -> SHA-256")
+    date: str = Field(description="of the fit")
+    memjax: str = Field(description="version that fitted")
+    intervals: dict[str, tuple[float, float]] = Field(default={}, description="95 % interval of each fitted parameter")
+
+
 class Preset(Section):
     """A device with the parameters of a publication or of a fit to data."""
 
@@ -56,6 +66,7 @@ class Preset(Section):
     fit: str = Field(description="how well the model meets the data, in numbers; or that nothing was fitted")
     status: Literal["published", "fitted", "recalled"] = Field(description="recalled: not checked against the paper")
     notes: str = ""
+    provenance: Provenance | None = Field(default=None, description="where a fit comes from; null: published numbers")
 
     @model_validator(mode="after")
     def _spread_is_a_spread(self) -> "Preset":
@@ -69,9 +80,29 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
-@cache
+def known(name: str) -> bool:
+    """Tell whether a name is a preset's, or the path of a preset's file (.yaml, .yml)."""
+    return name in names() or is_path(name)
+
+
+def is_path(name: str) -> bool:
+    """Tell whether a name is meant as a path; no model and no preset of the package is named like a YAML file."""
+    return name.endswith((".yaml", ".yml"))
+
+
 def read(name: str) -> Preset:
-    """Read one preset's file; raise ConfigError where it does not hold what a preset must."""
+    """Read one preset's file, by its name or its path; raise ConfigError where it does not hold what a preset must."""
+    if not is_path(name):
+        return _packaged(name)
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the preset {name}: {getattr(error, 'strerror', None) or error}") from None
+    return parse(text, f"preset {name!r}")
+
+
+@cache
+def _packaged(name: str) -> Preset:
     text = resources.files("memjax").joinpath("presets", f"{name}.yaml").read_text(encoding="utf-8")
     return parse(text, f"preset {name!r}")
 
@@ -84,6 +115,16 @@ def parse(text: str, name: str) -> Preset:
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors(include_url=False)]
         raise ConfigError(f"{name}: " + "; ".join(problems)) from None
+
+
+def dump(preset: Preset) -> str:
+    """Write a preset as YAML text that `parse` reads back."""
+    plain = preset.model_dump(mode="json", exclude_defaults=True)
+    return "".join(
+        _yaml.line("", name, plain[name], field.description) + "\n"
+        for name, field in Preset.model_fields.items()
+        if name in plain
+    )
 
 
 def values(preset: Preset) -> dict[str, Any]:
@@ -118,7 +159,7 @@ def expand(data: Mapping[str, Any]) -> dict[str, Any]:
     and stuck_off are filled in where the settings leave them open.
     """
     device = data.get("device")
-    if not isinstance(device, Mapping) or not isinstance(device.get("name"), str) or device["name"] not in names():
+    if not isinstance(device, Mapping) or not isinstance(device.get("name"), str) or not known(device["name"]):
         return dict(data)
     preset, given = read(device["name"]), data.get("variation") or {}
     own = device.get("params") or {}

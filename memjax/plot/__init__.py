@@ -5,6 +5,7 @@ belongs to its caller, needs no display, is safe in threads, and shows itself as
 """
 
 from memjax.plot.energy import energy_breakdown, energy_by_list
+from memjax.plot.fits import fit_overview
 from memjax.plot.learning import learning_curve, stdp_window
 from memjax.plot.loops import hysteresis, waveforms
 from memjax.plot.network import network_animation, network_frame, network_grid, network_trajectories
@@ -18,6 +19,7 @@ __all__ = [
     "energy_breakdown",
     "energy_by_list",
     "figure",
+    "fit_overview",
     "hysteresis",
     "learning_curve",
     "network_animation",

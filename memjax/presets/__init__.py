@@ -3,7 +3,8 @@
     preset = presets.load("om_array")
     state = preset.device.init(preset.params, 0.5)
 
-A preset's name also goes wherever a device's name goes: in a run's `device.name`, and on the command line.
+A preset's name also goes wherever a device's name goes: in a run's `device.name`, and on the command line.  So does the
+path of a preset's file, such as one that `memjax fit` wrote.
 """
 
 import difflib
@@ -40,12 +41,12 @@ def names() -> list[str]:
 
 
 def load(name: str, overrides: Mapping[str, float] | None = None) -> Preset:
-    """Build the preset of that name; overrides: parameters of its model to set otherwise.
+    """Build the preset of that name or path; overrides: parameters of its model to set otherwise.
 
     Raises ValueError for an unknown name, with the nearest one, for an override that the model does not have, and for
     values that the model does not accept.
     """
-    if name not in names():
+    if not _presets.known(name):
         raise ValueError(_unknown("preset", name, names()))
     meta = _presets.read(name)
     device = devices.get(meta.device)
@@ -62,7 +63,7 @@ def load(name: str, overrides: Mapping[str, float] | None = None) -> Preset:
 
 def model(name: str) -> str:
     """Return the name of the model behind a preset's or a model's name; raise ValueError for any other name."""
-    if name in names():
+    if _presets.known(name):
         return _presets.read(name).device
     if name not in devices.names():
         raise ValueError(_unknown("device", name, [*devices.names(), *names()]))
@@ -74,7 +75,7 @@ def resolve(name: str, overrides: Mapping[str, float] | None = None) -> tuple[De
 
     Raises ValueError for a name that is neither, with the nearest one, and as `load`.
     """
-    if name in names():
+    if _presets.known(name):
         preset = load(name, overrides)
         return preset.device, preset.params
     device = devices.get(model(name))

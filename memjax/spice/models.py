@@ -39,9 +39,16 @@ _WINDOWS = {  # as linear_ion_drift.WINDOWS; pow() of a square, since p may be a
 }
 
 
+def _logistic(u: str) -> str:
+    return f"(0.5 + 0.5 * tanh(({u}) / 2))"  # which does not overflow
+
+
 def _probability(above: str) -> str:
-    # The logistic function as a tanh, which does not overflow.
-    return f"(0.5 + 0.5 * tanh(({above}) / (2 * {K_B_OVER_Q!r} * temperature)))"
+    return _logistic(f"({above}) / ({K_B_OVER_Q!r} * temperature)")
+
+
+def _flips(v: str, barrier: str, s: str) -> str:
+    return f"max({_logistic(f'({v} - ({barrier})) / {s}')} - {_logistic(f'-({barrier}) / {s}')}, 0)"
 
 
 _GROWTH = "mu * abs(v) / (alpha + max(1 - fil - res, 0))"
@@ -110,6 +117,13 @@ EQUATIONS: dict[str, Equations | Callable[[Any], Equations]] = {
     "metastable_switch": Equations(
         "(x / r_on + (1 - x) / r_off) * v",
         {"x": f"({_probability('v - v_on')} * (1 - x) - {_probability('-v - v_off')} * x) / tau"},
+    ),
+    "generalised_metastable_switch": Equations(
+        "(x / r_on + (1 - x) / r_off) * sinh(b * v) / b",
+        {
+            "x": f"({_flips('v', 'v_on + w_on * x', 's_on')} * (1 - x)"
+            f" - {_flips('-v', 'v_off + w_off * (1 - x)', 's_off')} * x) / tau"
+        },
     ),
     "second_order": Equations(
         "(g_min + (g_max - g_min) * (w + eta * (max(s, 0) * (1 - w) - max(-s, 0) * w))) * v",

@@ -32,6 +32,7 @@ DRIVES = {
     "yakopcic": Drive(low=0.8, span=2e-3),  # at rest from -.75 to .09 V; f has kinks at x = .3 and .5
     "diffusive": Drive(dt=1e-4, span=1e-4),  # 2 ms is its whole way
     "vcm": Drive(v=1.5, dt=1e-9, low=1.35, span=2e-9),  # at rest below 1.3 V, and switches in 0.2 us
+    "generalised_metastable_switch": Drive(dt=1e-8, low=0.5, span=2e-7),  # 1 us is its whole way
     "metastable_switch": Drive(span=1e-5),  # 0.1 ms is its whole way
     "second_order": Drive(span=5e-3),  # at 1 V its volatile state follows within 10 ms
 }
@@ -292,7 +293,7 @@ def test_solvers_converge_to_the_step_at_their_order(device, drive_of, x64):
         return ravel_pytree(devices.simulate(device, params, state, voltage, dt, solver=solver, record=())[0])[0]
 
     # A step that is no closed form has an order of its own, against the finest of the solvers.
-    own = {"diffusive": {None: 2}, "vcm": {None: 2}}.get(device.name, {})
+    own = dict.fromkeys(("diffusive", "vcm", "generalised_metastable_switch"), {None: 2}).get(device.name, {})
     exact = end("rk4" if own else None, 64)
     for solver, order in {"euler": 1, "heun": 2, "rk4": 4, **own}.items():
         errors = [float(jnp.abs(end(solver, n) / exact - 1).max()) for n in (1, 2, 4)]

@@ -1,0 +1,144 @@
+"""The fit itself on synthetic measurements: it finds what made them, says how surely, and says what it cannot see."""
+
+import sys
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from synthetic import coverage, loop_problem, pulse_problem, stdp_problem
+
+from memjax import cli, devices, fitting, presets
+from memjax.fitting import loops, uncertainty
+
+KEY = jax.random.key(0)
+CALIBRATED = 100  # trials
+
+
+def within(shares):
+    """Hold the share of intervals with the truth in them: 92 to 98 % of all, at least 87 % of each parameter's."""
+    assert 0.92 <= np.mean(list(shares.values())) <= 0.98, shares
+    assert min(shares.values()) >= 0.87, shares
+
+
+def test_intervals_of_an_stdp_window_are_calibrated():
+    within(coverage(*stdp_problem(), CALIBRATED, KEY))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["soft_bounds", "exponential", "power_law"])
+def test_intervals_of_pulse_trains_are_calibrated(device):
+    within(coverage(*pulse_problem(device), CALIBRATED, KEY))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["metastable_switch", "generalised_metastable_switch", "vteam"])
+def test_intervals_of_loops_are_calibrated(device):
+    within(coverage(*loop_problem(device), CALIBRATED, KEY))
+
+
+def test_a_pair_that_only_a_ratio_determines_is_named():
+    """Of vteam's speed and thickness, k / d alone matters."""
+    problem, phi = loop_problem("vteam", free=("d",), points=60)
+    with jax.enable_x64(True):
+        problem = jax.tree.map(jnp.asarray, problem)
+        sure = uncertainty.covariance(problem, jnp.asarray(phi))
+        blind = uncertainty.directions(problem, sure)
+    assert len(blind) == 1
+    assert set(blind[0].weights) == {"k_on", "k_off", "d"}
+    assert min(blind[0].weights.values()) > 0.9  # all three up together
+    assert "d" in blind[0].text
+    without, phi = loop_problem("vteam", points=60)
+    with jax.enable_x64(True):
+        without = jax.tree.map(jnp.asarray, without)
+        assert not uncertainty.directions(without, uncertainty.covariance(without, jnp.asarray(phi)))
+
+
+def measured(noise=0.01):
+    """Return a loop of a known device behind a known resistor, with white noise."""
+    device = devices.get("metastable_switch")
+    truth = {"tau": 5e-4, "v_on": 0.29, "v_off": 0.11, "r_on": 2400.0, "r_off": 1.2e5, "temperature": 300.0}
+    t = np.arange(100) / 1000
+    source = 0.8 * np.sin(2 * np.pi * 10 * t + 0.7) + 0.01
+    inputs = {"u": source, "dt": np.diff(t), "r_series": 5e3}
+    with jax.enable_x64(True):
+        found = loops._respond(device.name, 2, 100, truth, jnp.asarray(0.4), inputs, 0.0)
+    i = np.asarray(found.current)
+    i = i + noise * np.abs(i).max() * np.random.default_rng(0).normal(size=100)
+    return truth, fitting.read({"v": source - 5e3 * i, "i": i}, frequency=10.0, r_series=5e3), source
+
+
+def test_a_loop_behind_a_resistor(tmp_path):
+    truth, loop, source = measured()
+    drive = loops.drive(loop)
+    np.testing.assert_allclose(drive.u, source, atol=1e-6)
+    np.testing.assert_allclose([drive.amplitude, drive.phase, drive.offset], [0.8, 0.7, 0.01], rtol=1e-6)
+    unknown = loops.drive(loop._replace(r_series="fit"))
+    np.testing.assert_allclose(unknown.r_series, 5e3, rtol=1e-4)
+    found = fitting.fit(loop, "metastable_switch", starts=4, folds=2)
+    assert found.rmse[0] < 0.012
+    assert 0.008 < found.held_out < 0.03  # half of the points predict the other half, snaps included
+    inside = [found.low[n] <= truth[n] <= found.high[n] for n in truth]
+    assert sum(inside) >= len(truth) - 1
+    assert any("c_parallel" in u.text for u in found.unseen)  # 10 Hz do not see it
+    # What it writes goes wherever a device's name goes.
+    folder = fitting.save(found, tmp_path / "fit")
+    preset = presets.load(str(folder / "preset.yaml"))
+    assert preset.params.r_on == found.values["r_on"]
+    assert preset.meta.provenance.files == {"data": loop.sha256}
+    assert (folder / "fit.png").stat().st_size > 10_000
+    again = fitting.profile(found, "r_on", points=5)
+    assert again["deviance"].min() == 0.0
+    assert again["deviance"][[0, -1]].min() > 3.84  # 3 sd away
+
+
+def test_without_the_extra_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optimistix", None)
+    with pytest.raises(ImportError, match=r'pip install "memjax\[fit\]"'):
+        fitting.fit(fitting.demo(), "soft_bounds")
+
+
+def test_the_better_model_comes_first():
+    """A model that misses less but by one parameter in ten points wins; one that misses the same loses by it."""
+    few = SimpleNamespace(
+        held_out=None, rmse=(0.02,), correlation=0.0, problem=SimpleNamespace(weights=np.ones(100), size=3)
+    )
+    same = SimpleNamespace(**{**vars(few), "problem": SimpleNamespace(weights=np.ones(100), size=4)})
+    better = SimpleNamespace(**{**vars(same), "rmse": (0.015,)})
+    assert fitting.compare([same, few]) == [few, same]
+    assert fitting.compare([few, better])[0] is better
+    # Residuals that hang together: 100 points tell as much as five, and do not pay for a parameter.
+    clumsy = SimpleNamespace(**{**vars(better), "rmse": (0.019,), "correlation": 0.9})
+    assert fitting.compare([clumsy, few])[0] is few
+
+
+def test_the_command_refuses_with_one_message(monkeypatch, capsys, tmp_path):
+    def refused(*args):
+        monkeypatch.setattr("sys.argv", ["memjax", "fit", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    path = tmp_path / "a.csv"
+    path.write_text("t,v,i\n" + "\n".join(f"{k},{np.sin(k)},{k}e-6" for k in range(30)))
+    assert "give data files" in refused()
+    assert "give --device: loop data are fitted by" in refused(path)
+    assert "unknown device 'vteem'; did you mean 'vteam'" in refused(path, "--device", "vteem")
+    assert "device 'soft_bounds' is not fitted to loop data" in refused(path, "--device", "soft_bounds")
+    assert "2 numbers for 1 files" in refused(path, "--device", "vteam", "--frequency", "1,2")
+    assert "name=value" in refused(path, "--device", "vteam", "--units", "uA")
+    assert "'x' is no number" in refused(path, "--device", "vteam", "--hold", "d=x")
+
+
+def test_the_demo_runs(monkeypatch, capsys, tmp_path):
+    out = str(tmp_path / "d")
+    monkeypatch.setattr(
+        "sys.argv", ["memjax", "fit", "--demo", "--device", "soft_bounds", "--starts", "4", "--out", out]
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    assert "up: read noise 0.04" in capsys.readouterr().out
+    assert presets.load(out + "/preset.yaml").meta.source.licence == "MIT (IBM)"
