@@ -39,7 +39,7 @@ CASES = [
     (yakopcic.DEVICE, yakopcic.PARAMETER_SETS["oblea"], yakopcic.INITIAL_X["oblea"], 0.25, 50.0),
     (devices.get("wox"), None, 0.1, 1.2, 0.5),
     (devices.get("metastable_switch"), None, 0.1, 0.5, 1e3),
-    (devices.get("generalised_metastable_switch"), None, 0.1, 0.5, 10.0),
+    (devices.get("generalised_metastable_switch"), None, 0.1, 0.4, 1e3),
     (devices.get("second_order"), None, 0.1, 1.0, 5.0),
     (devices.get("vcm"), None, 0.3, 1.3, 1e6),  # the SET begins to run away, and the RESET takes it back
     (devices.get("diffusive"), None, 0.1, 0.25, 10.0),  # half a bridge: a whole one is compared below
