@@ -53,14 +53,14 @@ def check_against_truth(m, n, precision, resistances):
 
 
 @pytest.mark.parametrize("precision", PROMISES)
-@pytest.mark.parametrize("m, n", [(1, 1), (1, 6), (7, 1), (40, 24)])
+@pytest.mark.parametrize("m, n", [(1, 1), (40, 24)])
 def test_agrees_with_the_nodal_equations(m, n, precision):
     check_against_truth(m, n, precision, RESISTANCES)
 
 
 @pytest.mark.broad
 @pytest.mark.parametrize("precision", PROMISES)
-@pytest.mark.parametrize("m, n", [(3, 200), (128, 5), (100, 64), (256, 256)])
+@pytest.mark.parametrize("m, n", [(1, 6), (7, 1), (3, 200), (128, 5), (100, 64), (256, 256)])
 def test_agrees_with_the_nodal_equations_up_to_256(m, n, precision):
     check_against_truth(m, n, precision, RESISTANCES)
 
@@ -156,7 +156,7 @@ def test_chunks_give_what_one_pass_gives(monkeypatch, x64):
     rng = np.random.default_rng(0)
     g, v = 10 ** rng.uniform(-6, -3, (3, 1, 4, 5)), rng.uniform(-0.2, 0.2, (7, 4))
     whole = jax.jit(lambda g, v: wires.solve(g, v, 2.0, 3.0))(g, v)
-    for chunk in (40, 120, 300):  # some inputs at a time, and some tiles
+    for chunk in (40, 300):  # some inputs at a time, and some tiles
         monkeypatch.setattr("memjax.wires._network.CHUNK", chunk)
         parts = jax.jit(lambda g, v: wires.solve(g, v, 2.0, 3.0))(g, v)
         chex.assert_trees_all_close(parts.replace(residual=whole.residual), whole, rtol=1e-12)
@@ -332,6 +332,6 @@ def test_refuses_lines_without_a_path_to_ground():
     with pytest.raises(ValueError, match="word line 1 floats"):
         wires.solve(g, np.ones(3), 1.0, 1.0, **ends)
     g[0, 2] = 1
-    assert wires.solve(g, np.ones(3), 1.0, 1.0, **ends).converged
+    assert jax.jit(lambda v: wires.solve(g, v, 1.0, 1.0, **ends).converged)(np.ones(3))
     with pytest.raises(ValueError, match="scheme = 'fifth': accepted are half, third, ground, floating"):
         wires.select((3, 3), 0, 0, 1.0, "fifth")
