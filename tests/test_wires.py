@@ -47,9 +47,11 @@ def check_against_truth(m, n, precision, resistances):
             truth = nodal(cells, v, r_word, r_bit)
             promise = PROMISES[precision][int(k >= 2)]
             assert apart(found.i[k], truth.i) <= promise, (k, r_word, r_bit)
-            # Node voltages have rounding errors relative to what drives them.
-            assert np.abs(np.asarray(found.v_word[k], float) - truth.v_word).max() <= promise * np.abs(v).max()
-            assert np.abs(np.asarray(found.v_bit[k], float) - truth.v_bit).max() <= promise * np.abs(v).max()
+            # Voltages are relative to what drives them; in one precision each node of a line rounds them once.
+            allowed = (m + n) * np.finfo(np.float32).eps / 2 if precision == "float32" else promise
+            for name in ("v_word", "v_bit"):
+                error = np.abs(np.asarray(getattr(found, name)[k], float) - getattr(truth, name)).max()
+                assert error <= max(promise, allowed) * np.abs(v).max(), (name, k, r_word, r_bit)
 
 
 @pytest.mark.parametrize("precision", PROMISES)
