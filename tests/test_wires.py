@@ -47,20 +47,22 @@ def check_against_truth(m, n, precision, resistances):
             truth = nodal(cells, v, r_word, r_bit)
             promise = PROMISES[precision][int(k >= 2)]
             assert apart(found.i[k], truth.i) <= promise, (k, r_word, r_bit)
-            # Node voltages have rounding errors relative to what drives them.
-            assert np.abs(np.asarray(found.v_word[k], float) - truth.v_word).max() <= promise * np.abs(v).max()
-            assert np.abs(np.asarray(found.v_bit[k], float) - truth.v_bit).max() <= promise * np.abs(v).max()
+            # Voltages are relative to what drives them; in one precision each node of a line rounds them once.
+            allowed = (m + n) * np.finfo(np.float32).eps / 2 if precision == "float32" else promise
+            for name in ("v_word", "v_bit"):
+                error = np.abs(np.asarray(getattr(found, name)[k], float) - getattr(truth, name)).max()
+                assert error <= max(promise, allowed) * np.abs(v).max(), (name, k, r_word, r_bit)
 
 
 @pytest.mark.parametrize("precision", PROMISES)
-@pytest.mark.parametrize("m, n", [(1, 1), (1, 6), (7, 1), (40, 24)])
+@pytest.mark.parametrize("m, n", [(1, 1), (40, 24)])
 def test_agrees_with_the_nodal_equations(m, n, precision):
     check_against_truth(m, n, precision, RESISTANCES)
 
 
 @pytest.mark.broad
 @pytest.mark.parametrize("precision", PROMISES)
-@pytest.mark.parametrize("m, n", [(3, 200), (128, 5), (100, 64), (256, 256)])
+@pytest.mark.parametrize("m, n", [(1, 6), (7, 1), (3, 200), (128, 5), (100, 64), (256, 256)])
 def test_agrees_with_the_nodal_equations_up_to_256(m, n, precision):
     check_against_truth(m, n, precision, RESISTANCES)
 
@@ -156,7 +158,7 @@ def test_chunks_give_what_one_pass_gives(monkeypatch, x64):
     rng = np.random.default_rng(0)
     g, v = 10 ** rng.uniform(-6, -3, (3, 1, 4, 5)), rng.uniform(-0.2, 0.2, (7, 4))
     whole = jax.jit(lambda g, v: wires.solve(g, v, 2.0, 3.0))(g, v)
-    for chunk in (40, 120, 300):  # some inputs at a time, and some tiles
+    for chunk in (40, 300):  # some inputs at a time, and some tiles
         monkeypatch.setattr("memjax.wires._network.CHUNK", chunk)
         parts = jax.jit(lambda g, v: wires.solve(g, v, 2.0, 3.0))(g, v)
         chex.assert_trees_all_close(parts.replace(residual=whole.residual), whole, rtol=1e-12)
@@ -332,6 +334,6 @@ def test_refuses_lines_without_a_path_to_ground():
     with pytest.raises(ValueError, match="word line 1 floats"):
         wires.solve(g, np.ones(3), 1.0, 1.0, **ends)
     g[0, 2] = 1
-    assert wires.solve(g, np.ones(3), 1.0, 1.0, **ends).converged
+    assert jax.jit(lambda v: wires.solve(g, v, 1.0, 1.0, **ends).converged)(np.ones(3))
     with pytest.raises(ValueError, match="scheme = 'fifth': accepted are half, third, ground, floating"):
         wires.select((3, 3), 0, 0, 1.0, "fifth")

@@ -61,7 +61,7 @@ def residuals(s, iv, v, r_word, r_bit):
     return np.abs(cells.sum(-2) - s.i).max(), max(np.abs(x).max() for x in volts)
 
 
-@pytest.mark.parametrize("name", ["yakopcic", "wox", "vteam"])
+@pytest.mark.parametrize("name", ["yakopcic", *(pytest.param(x, marks=pytest.mark.broad) for x in ("wox", "vteam"))])
 def test_cells_are_devices(name, x64):
     """Any device's current, an array of different states, and two inputs."""
     device = devices.get(name)
@@ -81,7 +81,7 @@ def test_cells_are_devices(name, x64):
     assert volts < 1e-10
 
 
-@pytest.mark.parametrize("v_0", [0.02, 0.04])
+@pytest.mark.parametrize("v_0", [0.02, pytest.param(0.04, marks=pytest.mark.broad)])
 def test_steep_selectors_converge(v_0, x64):
     """From a linear start that is off by tens of v_0: the current there is e^50 times what it will be."""
     g = jnp.full((8, 7), 1e-4)

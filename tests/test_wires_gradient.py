@@ -56,6 +56,7 @@ def test_gradients_are_the_finite_differences(topology, r_word, r_bit, end, x64)
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max(), k
 
 
+@pytest.mark.broad
 def test_second_derivatives(x64):
     """A gradient of a gradient: the rule for the adjoint network is the same rule."""
     g, v, *rest = inputs(2.0, 3.0, 40.0)
@@ -84,7 +85,7 @@ def test_open_lines_have_no_gradient_by_their_terminal(x64):
     assert found[2] < 0
 
 
-@pytest.mark.parametrize("precision", ["mixed", "float32"])
+@pytest.mark.parametrize("precision", ["mixed", pytest.param("float32", marks=pytest.mark.broad)])
 def test_gradients_in_single_precision(precision):
     g, v, r_word, r_bit, *_ = inputs(2.0, 3.0, 0.0)
 

@@ -29,6 +29,7 @@ class Ladder(NamedTuple):
     closed [...]         whether the line has its terminals; an open line floats
     far    [T, 1, L]     conductance of the path to a second terminal, at the far end [S], or None
     g      [K, T, 1, L]  the cells, where there is a second terminal, or None
+    lost   [K, T, 1, L]  1 - share, without its rounding, or None: in float32 that adds up along a line
     """
 
     share: Array
@@ -37,6 +38,7 @@ class Ladder(NamedTuple):
     closed: Array
     far: Array | None = None
     g: Array | None = None
+    lost: Array | None = None
 
 
 def ladder(g: Array, r: Array, end: Array, both: bool) -> Ladder:
@@ -53,16 +55,20 @@ def ladder(g: Array, r: Array, end: Array, both: bool) -> Ladder:
     def grow(carry, cell):
         y = cell + carry[0]
         share = 1 / (1 + r * y)
-        return (y * share, y), share
+        return (y * share, y), (share, y)
 
     zero = jnp.zeros_like(g[0])
-    (_, y), share = lax.scan(grow, (zero if far is None else far, zero), g, reverse=True)
+    (_, y), (share, all_y) = lax.scan(grow, (zero if far is None else far, zero), g, reverse=True)
     # An open line has only its cells to hold it (or nothing, then it stays at 0 V): v_0 = J_0 / y_0.
     alone = jnp.where(y > 0, 1 / jnp.where(y > 0, y, 1), 0)
     first = jnp.where(closed, 1 / (1 + jnp.where(closed, path, 0) * y), alone)
     before = jnp.where(closed, path, 1)[None]
     rest = jnp.broadcast_to(r, (g.shape[0] - 1, *before.shape[1:]))
-    return Ladder(share.at[0].set(first), jnp.concatenate([before, rest]), y, closed, far, g if both else None)
+    lost = None
+    if g.dtype == jnp.float32:
+        near = jnp.where(closed, jnp.where(closed, path, 0) * y * first, 1 - first)
+        lost = (r * all_y * share).at[0].set(near)
+    return Ladder(share.at[0].set(first), jnp.concatenate([before, rest]), y, closed, far, g if both else None, lost)
 
 
 def potentials(line: Ladder, c: Array, e: Array) -> tuple[Array, Array]:
@@ -71,21 +77,25 @@ def potentials(line: Ladder, c: Array, e: Array) -> tuple[Array, Array]:
     c [K, T, I, L]: currents injected into the nodes [A]; e [T, I, L]: the terminals' voltage [V].
     """
 
+    def through(x, share, lost):
+        """Return share x, as a difference where little is lost."""
+        return share * x if lost is None else jnp.where(share > 0.5, x - lost * x, share * x)
+
     def gather(passing, node):
-        injected, share = node
+        injected, share, lost = node
         j = injected + passing
-        return share * j, j
+        return through(j, share, lost), j
 
     e = jnp.where(line.closed, e, 0)
-    start = jnp.zeros_like(c[0]) if line.far is None else line.far * e
-    passed, j = lax.scan(gather, start, (c, line.share), reverse=True)
+    begin = jnp.zeros_like(c[0]) if line.far is None else line.far * e
+    passed, j = lax.scan(gather, begin, (c, line.share, line.lost), reverse=True)
 
     def spread(before, node):
-        j, share, r = node
-        v = share * (before + r * j)
+        j, r, share, lost = node
+        v = through(before + r * j, share, lost)
         return v, v
 
-    _, v = lax.scan(spread, e, (j, line.share, line.r))
+    _, v = lax.scan(spread, e, (j, line.r, line.share, line.lost))
     if line.g is None:
         return v, jnp.where(line.closed, passed - line.y * line.share[0] * e, 0)
     # By Kirchhoff's law: between two terminals over little resistance, e / r would swamp the cells' currents.
