@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import os
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -196,6 +197,8 @@ def _model_at(key: Key) -> type[BaseModel]:
         annotation = fields[part].annotation if part in fields else model
         if typing.get_origin(annotation) is dict:
             annotation = typing.get_args(annotation)[1]
+        if typing.get_origin(annotation) is types.UnionType:  # a section, or null
+            annotation = next(choice for choice in typing.get_args(annotation) if choice is not type(None))
         model = typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
     return model
 
