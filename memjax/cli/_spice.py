@@ -59,6 +59,7 @@ def spice(
 
 def _compare(model: Any, params: Any, state: float, found: dict[str, Any]) -> None:
     """Drive memjax's device with the voltage that ngspice's device saw, and print how far the currents are apart."""
+    import jax
     import numpy as np
 
     from memjax import devices
@@ -68,7 +69,8 @@ def _compare(model: Any, params: Any, state: float, found: dict[str, Any]) -> No
     # Held at the mean of a step's ends, memjax's steps are of second order.
     start, middle = model.init(params, state), (v[1:] + v[:-1]) / 2
     _, trace = devices.simulate(model, params, start, middle, np.diff(t), record="state")
-    expected = np.asarray(model.current(params, trace.state, v[1:].astype(np.float32)), np.float64)
+    seen = v[1:].astype(jax.tree.leaves(start)[0].dtype)
+    expected = np.asarray(model.current(params, trace.state, seen), np.float64)
     peak = float(np.abs(i).max())
     print(f"ngspice: {t.size} points, {t[-1]:g} s, largest current {peak:.4g} A")
     for name in found:
