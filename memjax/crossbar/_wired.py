@@ -57,11 +57,12 @@ def reached(xbar: Crossbar, pulses: Array, rows: Array | Lines, wires: Wires) ->
     def phases(g, amplitude, line):
         """Voltages [..., n] of the devices of word line `line` of tiles g [..., m, n] for amplitudes [..., n]."""
         signs = jnp.asarray([1, -1], pulses.dtype).reshape(2, *(1,) * amplitude.ndim)
-        wanted = jnp.maximum(signs * amplitude, 0)
+        wanted = jnp.maximum(signs * amplitude[None], 0)
         # Bit lines share the voltage of a pulse with the word line: an amplitude a asks for a v in all.
         at_bits = signs * jnp.where(wanted > 0, half * (1 - 2 * wanted), 0)
         busy = jnp.any(wanted > 0, axis=-1, keepdims=True)
-        at_words = jnp.where((jnp.arange(m) == line) & busy, signs * half, 0)
+        selected = (jnp.arange(m) == line).reshape(*(1,) * amplitude.ndim, m)
+        at_words = jnp.where(selected & busy, signs * half, 0)
         found = solve(g, at_words, v_bit=at_bits, **_arguments(wires))
         u = jnp.take(found.v_word - found.v_bit, line, axis=-2)
         return jnp.sum(jnp.where(wanted > 0, u, 0), axis=0)
