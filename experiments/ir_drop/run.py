@@ -11,6 +11,7 @@ import arrays
 import cells
 import deploy
 import figures
+import jax
 import numpy as np
 
 from memjax import files
@@ -47,7 +48,8 @@ def main() -> None:
     results = json.loads(file.read_text(encoding="utf-8")) if (args.only or args.draw) and file.exists() else {}
     for name, study in (QUICK if args.quick else FULL).items():
         if not args.draw and args.only in (None, name):
-            results[name] = study()
+            with jax.enable_x64(False):  # single precision; selecting single cells asks for more by itself
+                results[name] = study()
     if "arrays" in results:
         found = results["arrays"]
         results["designer"] = arrays.designer(found)
