@@ -284,6 +284,16 @@ def test_a_write_through_ideal_wires_is_the_plain_write(x64):
     np.testing.assert_allclose(through, plain, rtol=0, atol=1e-12)
 
 
+def test_whole_numbers_of_pulses_are_pulses(x64):
+    pulses = np.sign(some_pulses())
+    xbar, rows = array(), np.asarray([12, 3, 5, 0])
+    wanted, found = (
+        writer("rows", 1)(xbar, jnp.asarray(pulses[:, rows], dtype), jnp.asarray(rows)) for dtype in (float, "int32")
+    )
+    assert np.abs(wanted).max() > 1
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_every_pulse_of_a_train_meets_the_conductances_that_the_one_before_left(x64):
     xbar, pulses = array(), 3 * np.sign(some_pulses())
     total, now = 0.0, xbar
