@@ -56,6 +56,8 @@ def write(
         )
     if rows is not None and not isinstance(rows, Lines):
         _require_index("rows", rows, xbar.shape[0])
+    if not jnp.issubdtype(pulses.dtype, jnp.floating):
+        pulses = pulses.astype(jnp.result_type(float))  # counts as integers: half a volt would be none
     selected = Lines(0, m) if rows is None else rows
     lines = wires if wires is not None or not solves(xbar) else xbar.wires
     params, before, faults = (_take(xbar, tree, selected) for tree in (xbar.params, xbar.state, xbar.faults))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from memjax import crossbar, devices, learning, monte_carlo, network, neurons, programming, variation, wires
@@ -64,8 +65,7 @@ def build(config: Config) -> System:
         v_read=config.device.read_voltage,
         v_write=config.device.write_voltage,
         write_time=config.device.write_time,
-        # Read noise is ten thousand times what single precision errs by.
-        wires=None if lines is None else wires.Wires(**lines.model_dump(exclude={"refresh"}), precision="float32"),
+        wires=None if lines is None else _wires(lines),
     )
     settings = _programmer(config, device, nominal)
 
@@ -76,6 +76,12 @@ def build(config: Config) -> System:
     keys = monte_carlo.chip_keys(jax.random.key(config.seed), config.chips)
     jax.eval_shape(init, keys[0])  # raises here what would be raised later, in the middle of a compilation
     return System(learner, init, _arrays(arch, physics), keys)
+
+
+def _wires(lines: Any) -> wires.Wires:
+    # Read noise is ten thousand times what single precision errs by; with 64-bit types on, only those are accepted.
+    precision = "float32" if jnp.result_type(float) == jnp.float32 else None
+    return wires.Wires(**lines.model_dump(exclude={"refresh"}), precision=precision)
 
 
 def _programmer(config: Config, device: devices.Device, nominal: Any) -> Any:
