@@ -76,9 +76,9 @@ def test_a_loop_behind_a_resistor(tmp_path):
     np.testing.assert_allclose([drive.amplitude, drive.phase, drive.offset], [0.8, 0.7, 0.01], rtol=1e-6)
     unknown = loops.drive(loop._replace(r_series="fit"))
     np.testing.assert_allclose(unknown.r_series, 5e3, rtol=1e-4)
-    found = fitting.fit(loop, "metastable_switch", starts=4, folds=2)
+    found = fitting.fit(loop, "metastable_switch", starts=8, folds=5)
     assert found.rmse[0] < 0.012
-    assert 0.008 < found.held_out < 0.03  # half of the points predict the other half, snaps included
+    assert 0.008 < found.held_out < 0.03  # runs of four points, snaps included
     inside = [found.low[n] <= truth[n] <= found.high[n] for n in truth]
     assert sum(inside) >= len(truth) - 1
     assert any("c_parallel" in u.text for u in found.unseen)  # 10 Hz do not see it
