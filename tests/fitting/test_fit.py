@@ -132,6 +132,7 @@ def test_the_command_refuses_with_one_message(monkeypatch, capsys, tmp_path):
     assert "'x' is no number" in refused(path, "--device", "vteam", "--hold", "d=x")
 
 
+@pytest.mark.broad  # the notebook fits the same data by default
 def test_the_demo_runs(monkeypatch, capsys, tmp_path):
     out = str(tmp_path / "d")
     monkeypatch.setattr(
