@@ -32,8 +32,9 @@ def test_intervals_of_pulse_trains_are_calibrated(device):
     within(coverage(*pulse_problem(device), CALIBRATED, KEY))
 
 
+# The others are not calibrated: thresholds and bounds that a state meets are kinks, where no linear interval holds.
 @pytest.mark.slow
-@pytest.mark.parametrize("device", ["metastable_switch", "generalised_metastable_switch", "vteam"])
+@pytest.mark.parametrize("device", ["metastable_switch", "generalised_metastable_switch"])
 def test_intervals_of_loops_are_calibrated(device):
     within(coverage(*loop_problem(device), CALIBRATED, KEY))
 
