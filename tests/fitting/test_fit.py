@@ -32,8 +32,9 @@ def test_intervals_of_pulse_trains_are_calibrated(device):
     within(coverage(*pulse_problem(device), CALIBRATED, KEY))
 
 
+# The others are not calibrated: thresholds and bounds that a state meets are kinks, where no linear interval holds.
 @pytest.mark.slow
-@pytest.mark.parametrize("device", ["metastable_switch", "generalised_metastable_switch", "vteam"])
+@pytest.mark.parametrize("device", ["metastable_switch", "generalised_metastable_switch"])
 def test_intervals_of_loops_are_calibrated(device):
     within(coverage(*loop_problem(device), CALIBRATED, KEY))
 
@@ -76,9 +77,9 @@ def test_a_loop_behind_a_resistor(tmp_path):
     np.testing.assert_allclose([drive.amplitude, drive.phase, drive.offset], [0.8, 0.7, 0.01], rtol=1e-6)
     unknown = loops.drive(loop._replace(r_series="fit"))
     np.testing.assert_allclose(unknown.r_series, 5e3, rtol=1e-4)
-    found = fitting.fit(loop, "metastable_switch", starts=4, folds=2)
+    found = fitting.fit(loop, "metastable_switch", starts=8, folds=5)
     assert found.rmse[0] < 0.012
-    assert 0.008 < found.held_out < 0.03  # half of the points predict the other half, snaps included
+    assert 0.008 < found.held_out < 0.03  # runs of four points, snaps included
     inside = [found.low[n] <= truth[n] <= found.high[n] for n in truth]
     assert sum(inside) >= len(truth) - 1
     assert any("c_parallel" in u.text for u in found.unseen)  # 10 Hz do not see it
@@ -132,6 +133,7 @@ def test_the_command_refuses_with_one_message(monkeypatch, capsys, tmp_path):
     assert "'x' is no number" in refused(path, "--device", "vteam", "--hold", "d=x")
 
 
+@pytest.mark.broad  # the notebook fits the same data by default
 def test_the_demo_runs(monkeypatch, capsys, tmp_path):
     out = str(tmp_path / "d")
     monkeypatch.setattr(
