@@ -7,7 +7,7 @@ badcrossbar builds on Debian's libcairo2-dev and pkg-config.  Square arrays unde
 1 ohm), log (1 uS - 1 mS log-uniform, 2 ohm) and strong (1 uS - 1 mS uniform, 2 ohm), for 1 and 64 inputs.  SciPy
 factors the nodal matrix by LU with MMD_AT_PLUS_A in symmetric mode: `cold` is assembling, factoring and one solution,
 `many` the same and 64 solutions. memjax is timed without compilation, its best of several calls beside the median
-(machines are shared); `x2` solves halves of the inputs in two threads, since XLA runs a loop on one core.  `error` is
+(machines are shared); `x2` solves halves of the inputs on two CPU devices (`shard_map`), since XLA runs a loop on one core.  `error` is
 the largest of a current, relative to the largest current, from SciPy's in float64.  `gradient` is value and gradient
 by g, v and both resistances, in the time of a solution. `tiles`: effective conductances of 56 tiles of 64 x 64.
 """
@@ -18,10 +18,11 @@ import logging
 import os
 import platform
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+
+# Two devices on the CPU, for `x2`; what is not split runs on the first.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import jax
 import jax.numpy as jnp
@@ -100,17 +101,16 @@ def badcrossbar_solve(g, v, r):
 # --- memjax -------------------------------------------------------------------------------------------------------
 
 
-def memjax_solve(precision, threads):
-    run = jax.jit(partial(wires.solve, precision=precision))
+def memjax_solve(precision, parts):
+    def currents(g, v, r):
+        return wires.solve(g, v, r, r, precision=precision).i
 
-    def solve(g, v, r):
-        if threads == 1:
-            return np.asarray(run(g, v, r, r).i)
-        with ThreadPoolExecutor(threads) as pool:
-            parts = pool.map(lambda part: np.asarray(run(g, part, r, r).i), np.array_split(v, threads))
-            return np.concatenate(list(parts))
-
-    return solve
+    if parts > 1:
+        mesh = jax.make_mesh((parts,), ("inputs",), axis_types=(jax.sharding.AxisType.Auto,))
+        split, whole = jax.sharding.PartitionSpec("inputs"), jax.sharding.PartitionSpec()
+        currents = jax.shard_map(currents, mesh=mesh, in_specs=(whole, split, whole), out_specs=split, check_vma=False)
+    run = jax.jit(currents)
+    return lambda g, v, r: np.asarray(run(g, v, np.float32(r)))
 
 
 def gradient_ratio(precision, g, v, r):
@@ -219,7 +219,7 @@ def main():
             rows.append({"size": n, "drop": "strong", "inputs": 1, "engine": f"gradient {precision}", "ratio": ratio})
     for precision in ("float32", "mixed"):
         best, median, _ = tiles(precision)
-        print(print(f"56 tiles of 64 x 64, {precision}: {1e3 * best:.0f} ms, median {1e3 * median:.0f} ms"))
+        print(f"56 tiles of 64 x 64, {precision}: {1e3 * best:.0f} ms, median {1e3 * median:.0f} ms")
         rows.append({"engine": f"tiles {precision}", "seconds": best, "median_seconds": median})
     if not (wanted.quick or wanted.no_peers):
         wanted.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
