@@ -7,9 +7,10 @@ badcrossbar builds on Debian's libcairo2-dev and pkg-config.  Square arrays unde
 1 ohm), log (1 uS - 1 mS log-uniform, 2 ohm) and strong (1 uS - 1 mS uniform, 2 ohm), for 1 and 64 inputs.  SciPy
 factors the nodal matrix by LU with MMD_AT_PLUS_A in symmetric mode: `cold` is assembling, factoring and one solution,
 `many` the same and 64 solutions. memjax is timed without compilation, its best of several calls beside the median
-(machines are shared); `x2` solves halves of the inputs on two CPU devices (`shard_map`), since XLA runs a loop on one core.  `error` is
-the largest of a current, relative to the largest current, from SciPy's in float64.  `gradient` is value and gradient
-by g, v and both resistances, in the time of a solution. `tiles`: effective conductances of 56 tiles of 64 x 64.
+(machines are shared); `x2` solves halves of the inputs on two CPU devices (`shard_map`), since XLA runs a loop on one
+core.  `error` is the largest of a current, relative to the largest current, from SciPy's in float64.  `gradient` is
+value and gradient by g, v and both resistances, in the time of a solution. `tiles`: effective conductances of 56 tiles
+of 64 x 64.
 """
 
 import argparse
