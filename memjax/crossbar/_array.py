@@ -21,6 +21,8 @@ class Crossbar:
                    or, with wires and no losses, drops it
     wires          `wires.Wires`: the resistance of every tile's lines, or None: ideal lines
     losses         `Losses` that stand for the wires between two solutions of them, or None
+
+    Give an array other wires only after `uncache`: what it keeps is of those that it had.
     """
 
     params: Any
