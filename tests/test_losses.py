@@ -126,13 +126,13 @@ def test_learning_through_wires_is_learning_where_they_have_no_resistance(ideal)
 
 @pytest.mark.broad
 def test_learning_with_losses_follows_learning_with_solutions(ideal):
-    """The losses are solved anew every third sample; wires of 100 ohm a segment change what is learned.
+    """The losses are solved anew every third sample; wires of 30 ohm a segment change what is learned.
 
     Means: a pulse fires or not, so that the least difference may move one device by a whole step.
     """
-    wires = Wires(100.0, 100.0)
+    wires = Wires(30.0, 30.0)
     exact, ours = learned(wires, None), learned(wires, 3)
     for a, b, c in zip(exact, ours, ideal, strict=True):
         apart = np.abs(a - c).mean()
         assert apart > 1e-3
-        assert np.abs(a - b).mean() < 0.1 * apart
+        assert np.abs(a - b).mean() < 0.05 * apart

@@ -70,7 +70,7 @@ def deploy(chip: Chip, tile: int, topology: str, resistances: list[float]) -> li
     for r in resistances:
         chips = with_physics(chips, wires=wires.Wires(r, r, topology=topology, precision="float32"), threshold=1.0)
         ready = prepare(chips)
-        nets = {name: np.asarray(ready[name]["cached"].get_value()) for name in LAYERS}
+        nets = {name: np.asarray(ready[name]["cached"].get_value()["net"]) for name in LAYERS}
         ideal = nets if ideal is None else ideal
         # The one number that a designer can trim for a layer: how much smaller its currents are, in least squares.
         gains = {name: float(np.vdot(nets[name], ideal[name]) / np.vdot(ideal[name], ideal[name])) for name in LAYERS}
