@@ -19,13 +19,13 @@ SHAPE, TILE = (13, 9), (4, 5)
 @pytest.fixture(scope="module")
 def pair():
     """An array that solves its wires, and the same with losses; one tile is off, the last ones are filled in part."""
-    x = jnp.asarray(np.random.default_rng(0).random((2, *SHAPE)), jnp.float32)
+    x = jnp.asarray(np.random.default_rng(0).random((2, *SHAPE)))
     solved = crossbar.set_active(crossbar.create(DEVICE, SHAPE, TILE, x=x, wires=WIRES), 1, 0, False)
     return solved, jax.jit(crossbar.keep_losses)(solved)
 
 
 def volts(*shape):
-    return jnp.asarray(np.random.default_rng(1).uniform(-0.1, 0.1, shape), jnp.float32)
+    return jnp.asarray(np.random.default_rng(1).uniform(-0.1, 0.1, shape))
 
 
 def test_reads_are_those_of_the_solution(pair):
@@ -60,7 +60,7 @@ def test_a_device_written_alone_gets_the_voltage_of_the_solution(pair):
 def test_what_the_losses_miss_is_of_second_order(pair):
     """Pulses on many bit lines at once, and reads after them: off by far less than the wires take."""
     solved, kept = pair
-    pulses = jnp.asarray(np.random.default_rng(2).integers(-1, 2, (2, *SHAPE)), jnp.float32)
+    pulses = jnp.asarray(np.random.default_rng(2).integers(-1, 2, (2, *SHAPE)))
     v = volts(5, 13)
     ideal, exact, ours = (
         crossbar.read(crossbar.write(array, pulses, 1e-8, None, max_pulses=1)[0], v)
@@ -102,7 +102,7 @@ def learned(wires, refresh):
     keys = jax.random.split(jax.random.key(0), 2)
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (SAMPLES, 12)).astype(np.uint8), rng.integers(0, 3, SAMPLES)
-    rates = (np.full(SAMPLES, 1.0, np.float32),) * 2
+    rates = (np.full(SAMPLES, 1.0, np.dtype(jnp.result_type(float))),) * 2
     step, chips = learning.online(learner), jax.jit(jax.vmap(init))(keys)
     order = np.arange(SAMPLES, dtype=np.int32)
     chips, _ = step(chips, keys, jnp.asarray(images), jnp.asarray(labels), order, rates, np.int32(0))
