@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from scipy import integrate
 
-from memjax import crossbar, devices, energy, network, neurons, periphery, programming
+from memjax import crossbar, devices, energy, network, neurons, periphery, programming, wires
 from memjax.energy import Events
 
 SOFT = devices.get("soft_bounds")
@@ -286,6 +286,14 @@ def solve_nodes(m, n, current, slope, v, r_word, r_bit, r_source, r_sense):
     return x[word], x[bit]
 
 
+def power(v, v_word, v_bit, i, lines):
+    """Return the power of an array whose node voltages are given, and whose cells carry i [m, n]."""
+    v, v_word, v_bit, i = (jnp.asarray(x) for x in (v, v_word, v_bit, i))
+    none = jnp.zeros(())
+    solution = wires.WireSolution(i.sum(0), v_word, v_bit, i.sum(1), i, none, none, none, none)
+    return wires.power(solution, lines, v)
+
+
 @pytest.mark.parametrize("linear", [True, False])
 @pytest.mark.parametrize("ends", [0.0, 40.0])
 def test_a_wired_array_dissipates_what_its_sources_deliver(linear, ends, x64):
@@ -298,18 +306,15 @@ def test_a_wired_array_dissipates_what_its_sources_deliver(linear, ends, x64):
 
     v_word, v_bit = solve_nodes(m, n, current, lambda v: g * np.cosh(k * v), v, 2.0, 3.0, ends, ends)
     i = current(v_word - v_bit)
-    given = (jnp.asarray(x) for x in (v, v_word, v_bit, i))
-    found = energy.wired_power(*given, 2.0, 3.0, r_source=ends, r_sense=ends)
+    found = power(v, v_word, v_bit, i, wires.Wires(2.0, 3.0, ends, ends))
     assert float(found.dissipated) == pytest.approx(float(found.delivered), rel=1e-9)
-    assert float(found.word_lines) > 0.003 * float(found.delivered)  # the wires take a share that shows
-    assert (float(found.ends) > 0) == (ends > 0)
+    assert float(found.word) > 0.003 * float(found.delivered)  # the wires take a share that shows
+    assert (float(found.terminals) > 0) == (ends > 0)
     # It is a test: other voltages do not balance.
-    wrong = energy.wired_power(jnp.asarray(v), jnp.asarray(0.99 * v_word), jnp.asarray(v_bit), jnp.asarray(i), 2.0, 3.0)
+    wrong = power(v, 0.99 * v_word, v_bit, i, wires.Wires(2.0, 3.0))
     assert float(wrong.dissipated) != pytest.approx(float(wrong.delivered), rel=1e-3)
     # Without resistance the cells get all of it.
-    ideal = energy.wired_power(
-        jnp.asarray(v), jnp.asarray(v[:, None] + 0 * g), jnp.zeros((m, n)), jnp.asarray(g * v[:, None]), 0.0, 0.0
-    )
+    ideal = power(v, v[:, None] + 0 * g, np.zeros((m, n)), g * v[:, None], wires.Wires(0.0, 0.0))
     assert float(ideal.cells) == pytest.approx(float(ideal.delivered), rel=1e-12)
     assert float(ideal.delivered) == pytest.approx(float(energy.read_work(jnp.asarray(g[None]), jnp.asarray(v), 1.0)))
 

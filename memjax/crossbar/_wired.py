@@ -55,7 +55,7 @@ def keep_losses(xbar: Crossbar) -> Crossbar:
     arguments, (m, n) = _arguments(xbar.wires), xbar.tile
 
     def driven(count, at_words, at_bits):
-        """Solve for one line after another; `take` keeps of each what concerns its own devices."""
+        """Solve for every line driven alone: the voltages of its own devices, and the bit lines' currents."""
 
         def some(lines):
             unit = (lines[:, None] == jnp.arange(count)[None]).astype(g.dtype)  # [few, count]

@@ -23,6 +23,10 @@ class Power:
     bit: Array
     terminals: Array
 
+    @property
+    def dissipated(self) -> Array:
+        return self.cells + self.word + self.bit + self.terminals
+
 
 def power(solution: WireSolution, wires: Wires, v: Any, v_bit: Any = None) -> Power:
     """Return the power delivered, sum(v i_word) - sum(v_bit i), and dissipated: sum(i u) of cells, sum(r i^2) of wires.
