@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from memjax.errors import UserError
 from memjax.files import atomic_path
 
 LARGEST = 20_000_000  # bytes of conductances that a training run's file holds
@@ -113,3 +115,89 @@ def synapses(dt: float, voltage: np.ndarray, current: np.ndarray, w: np.ndarray,
         "target": np.arange(1, r.shape[1] + 1),
     }
     return xr.Dataset(variables, coords, {"title": "memjax visual network"})
+
+
+CHIP_NAMES = ("chip", "failed")  # of variables that every file of chips has
+
+
+def chips(values: Mapping[str, np.ndarray], failed: np.ndarray, first: int) -> bytes:
+    """Return the content of a netCDF file of the values [chips, ...] of the chips from `first` on."""
+    import io
+
+    import h5netcdf
+
+    content = io.BytesIO()
+    with h5netcdf.File(content, "w") as file:
+        number = np.arange(first, first + len(failed))
+        for name, array in {"chip": number, "failed": failed, **values}.items():
+            _variable(file, name, array.dtype, array.shape)[...] = _stored(array)
+    return content.getvalue()
+
+
+def read_chips(
+    parts: Sequence[tuple[int, int, Path]], like: Mapping[str, tuple[np.dtype, tuple[int, ...]]], n: int
+) -> list[np.ndarray]:
+    """Read the values of chips 0 .. n - 1 from files of chips first .. stop - 1 -> arrays [n, ...], in `like`'s order.
+
+    Raises UserError for a file that cannot be read or holds something else.
+    """
+    made = {name: np.empty((n, *shape), dtype) for name, (dtype, shape) in like.items()}
+    _copy(parts, made)
+    return list(made.values())
+
+
+def join_chips(
+    path: Path, parts: Sequence[tuple[int, int, Path]], like: Mapping[str, tuple[np.dtype, tuple[int, ...]]], n: int
+) -> None:
+    """Write the values of many files into one, without holding them in memory.
+
+    Raises UserError as `read_chips` does, and OSError where the disk is full.
+    """
+    import h5netcdf
+
+    with atomic_path(path) as temporary, h5netcdf.File(temporary, "w") as file:
+        made = {name: _variable(file, name, dtype, (n, *shape)) for name, (dtype, shape) in like.items()}
+        _copy(parts, made)
+
+
+def map_chips(path: Path, like: Mapping[str, tuple[np.dtype, tuple[int, ...]]]) -> list[np.ndarray]:
+    """Map the arrays of a joined file into memory, without reading them."""
+    import h5py
+
+    with h5py.File(path) as file:
+        places = {name: (file[name].id.get_offset(), file[name].shape) for name in like}  # pyright: ignore
+    return [
+        np.memmap(path, dtype, "r", offset, shape)
+        for (offset, shape), (dtype, _) in zip(places.values(), like.values(), strict=True)
+    ]
+
+
+def _copy(parts: Sequence[tuple[int, int, Path]], into: Mapping[str, Any]) -> None:
+    import h5netcdf
+
+    for first, stop, path in parts:
+        try:
+            with h5netcdf.File(path) as file:
+                for name, target in into.items():
+                    target[first:stop] = file.variables[name][: stop - first]
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"cannot read {path}: {error}. Delete it, then resume, to have its chips worked out again"
+            ) from error
+
+
+def _variable(file: Any, name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """Make a variable [chip, ...]; netCDF has no bool, and xarray knows one by this attribute."""
+    dims = ("chip", *(f"{name}_{axis}" for axis in range(1, len(shape))))
+    for dim, size in zip(dims, shape, strict=True):
+        if dim not in file.dimensions:
+            file.dimensions[dim] = size
+    truth = np.dtype(dtype) == bool
+    variable = file.create_variable(name, dims, "i1" if truth else dtype)
+    if truth:
+        variable.attrs["dtype"] = "bool"
+    return variable
+
+
+def _stored(array: np.ndarray) -> np.ndarray:
+    return array.astype("i1") if array.dtype == bool else array

@@ -24,7 +24,7 @@ NETWORK_OF_DEVICES = {"visual_network": {"noise", "devices"}}
 # plasticity: dw may come as Outer
 PROGRAMMING = {"programming": {"crossbar", "plasticity", *FUSION, *ARRAY["crossbar"]}}
 PHYSICS = {**NOISE, **FUSION, **MODELS, **PARTS, **ARRAY, **NETWORK_OF_DEVICES, **PROGRAMMING}
-DRIVERS = dict.fromkeys(("mitigation", "monte_carlo", "network", "learning", "prony"), set(PHYSICS))
+DRIVERS = dict.fromkeys(("mitigation", "network", "learning", "prony"), set(PHYSICS))
 for _name in DRIVERS:  # a row may also use itself; test_no_cycles keeps that honest
     DRIVERS[_name] = DRIVERS[_name] | set(DRIVERS)
 DRIVERS["prony"] = set()  # arithmetic on the host
@@ -34,10 +34,12 @@ OUTER = {
 }
 OUTER["presets"] = {"devices", "variation", "config", "noise"}  # config reads the files, for the home of YAML is there
 OUTER["prices"] = {"energy", "config"}
+# Many chips, and what they leave in files: of any function, so it knows no physics.
+CHIPS = {"monte_carlo": {"results"}}
 # What the command drives, without a terminal.
-TRAINING = {name: {*PHYSICS, *DRIVERS, *OUTER} for name in ("training", "fitting")}
-TOP = {name: {*PHYSICS, *DRIVERS, *OUTER, *TRAINING, "cli"} for name in ("cli", "__main__", "__init__")}
-MAY_IMPORT = {**{name: set() for name in LEAVES}, **PHYSICS, **DRIVERS, **OUTER, **TRAINING, **TOP}
+TRAINING = {name: {*PHYSICS, *DRIVERS, *OUTER, *CHIPS} for name in ("training", "fitting")}
+TOP = {name: {*PHYSICS, *DRIVERS, *OUTER, *CHIPS, *TRAINING, "cli"} for name in ("cli", "__main__", "__init__")}
+MAY_IMPORT = {**{name: set() for name in LEAVES}, **PHYSICS, **DRIVERS, **OUTER, **CHIPS, **TRAINING, **TOP}
 
 # A base holds the protocol: it knows no model, or adding a model would mean editing it. Files named _x hold no model.
 PROTOCOLS = {"devices.base", "plasticity.base"}
