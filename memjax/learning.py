@@ -47,13 +47,22 @@ def scale(images: Array) -> Array:
 def online(learner: Learner, augment: Callable | None = None) -> Callable:
     """Compile the online loop: step(chips, keys [chips], images, labels, order [S], rates, first) -> (chips, Record).
 
-    Learns samples images[order] one by one on every chip at once. rates is a pytree of learning rates [S]; sample s of
-    the whole run has the key fold_in(chip key, first + s), so how the run is cut into chunks changes nothing (to the
-    bit, but for chunks of one sample, which compile without a loop). The chips' state is donated. augment(images [S, n]
-    of bytes, sample numbers [S]) -> images changes what is shown, the same for all chips.
+    `one_chip`, on every chip at once. The chips' state is donated.
+    """
+    step = jax.vmap(one_chip(learner, augment), in_axes=(0, 0, None, None, None, None, None))
+    return jax.jit(step, donate_argnums=0)
+
+
+def one_chip(learner: Learner, augment: Callable | None = None) -> Callable:
+    """Return the online loop of one chip: step(state, key, images, labels, order [S], rates, first) -> (state, Record).
+
+    Learns samples images[order] one by one. rates is a pytree of learning rates [S]; sample s of the whole run has the
+    key fold_in(key, first + s), so how the run is cut into chunks changes nothing (to the bit, but for chunks of one
+    sample, which compile without a loop). augment(images [S, n] of bytes, sample numbers [S]) -> images changes what is
+    shown, the same for all chips.
     """
 
-    def one_chip(state, key, images, labels, order, rates, first):
+    def step(state, key, images, labels, order, rates, first):
         turns = first + jnp.arange(order.shape[0], dtype=jnp.int32)
         keys = jax.vmap(lambda s: jax.random.fold_in(key, s))(turns)
 
@@ -66,7 +75,7 @@ def online(learner: Learner, augment: Callable | None = None) -> Callable:
         shown = images[order] if augment is None else augment(images[order], turns)
         return jax.lax.scan(sample, state, (scale(shown), labels[order], rates, keys, turns))
 
-    return jax.jit(jax.vmap(one_chip, in_axes=(0, 0, None, None, None, None, None)), donate_argnums=0)
+    return step
 
 
 def evaluate(learner: Learner, batch: int) -> Callable:

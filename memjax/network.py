@@ -186,8 +186,19 @@ class Layer(nnx.Module):
 class EdgeNetwork(nnx.Module):
     """A two-layer spiking network whose weights are memristors and that learns online; see the module's docstring."""
 
-    def __init__(self, arch: Architecture, chip: Chip, physics: Physics, settings: Any, *, key: Array):
+    def __init__(
+        self,
+        arch: Architecture,
+        chip: Chip,
+        physics: Physics,
+        settings: Any,
+        *,
+        key: Array,
+        faults_key: Array | None = None,
+    ):
         """Sample one chip: `settings` are the programmer's Params, `key` is the chip's.
+
+        faults_key draws the stuck devices in its place, so that faults and spread vary apart.
 
         Raises ValueError for unknown names, sizes or steps that are not positive, or another programmer's Params.
         """
@@ -212,7 +223,18 @@ class EdgeNetwork(nnx.Module):
             )
         n_in, n_hidden, n_out = arch.sizes
         self.hidden, self.output = (
-            Layer(_sample(arch, chip, physics, shape, variation.named_key(key, name)), programmer, settings)
+            Layer(
+                _sample(
+                    arch,
+                    chip,
+                    physics,
+                    shape,
+                    variation.named_key(key, name),
+                    variation.named_key(key if faults_key is None else faults_key, name),
+                ),
+                programmer,
+                settings,
+            )
             for name, shape in (("hidden", (n_in, n_hidden)), ("output", (n_hidden, n_out)))
         )
         random = noise.normal(variation.named_key(key, "feedback"), (n_hidden, n_out), jnp.result_type(float))
@@ -326,7 +348,9 @@ class EdgeNetwork(nnx.Module):
         return inputs, i / _unit(first, physics)
 
 
-def _sample(arch: Architecture, chip: Chip, physics: Physics, shape: tuple[int, int], key: Array) -> Crossbar:
+def _sample(
+    arch: Architecture, chip: Chip, physics: Physics, shape: tuple[int, int], key: Array, faults_key: Array
+) -> Crossbar:
     logical = (2, *shape)
     w = (
         chip.init_gain
@@ -342,7 +366,7 @@ def _sample(arch: Architecture, chip: Chip, physics: Physics, shape: tuple[int, 
         (min(arch.tile[0], shape[0]), min(arch.tile[1], shape[1])),
         params=params,
         x=jnp.clip(0.5 + 0.5 * jnp.stack([w, -w]), 0.0, 1.0),
-        faults=variation.sample_stuck(logical, chip.stuck_on, chip.stuck_off, key),
+        faults=variation.sample_stuck(logical, chip.stuck_on, chip.stuck_off, faults_key),
         v_read=physics.v_read,
         v_write=physics.v_write,
         wires=physics.wires,
@@ -360,15 +384,16 @@ def _readout_weights(leak: Any, steps: int, dtype) -> Array:
     return jnp.cumsum(powers)[::-1] / steps
 
 
-def functional(make: Any) -> tuple[Any, Any]:
+def functional(make: Any, keys: Any = None) -> tuple[Any, Any]:
     """Turn make(key) -> EdgeNetwork into pure functions of one chip: (Learner, init(key) -> state).
 
+    `keys` is an example of what `make` takes, where that is not one key.
     For vmap and jit over chips. The state is nnx.state of the network, with its arrays' net conductances cached; with
     wires they are cached for predictions alone (`Learner.prepare`), since every write changes them.
     """
     from memjax.learning import Learner
 
-    graph = nnx.graphdef(jax.eval_shape(make, jax.random.key(0)))
+    graph = nnx.graphdef(jax.eval_shape(make, jax.random.key(0) if keys is None else keys))
 
     def init(key):
         net = make(key)

@@ -117,6 +117,53 @@ def synapses(dt: float, voltage: np.ndarray, current: np.ndarray, w: np.ndarray,
     return xr.Dataset(variables, coords, {"title": "memjax visual network"})
 
 
+def study(
+    values: Mapping[str, np.ndarray],
+    drawn: Mapping[str, np.ndarray],
+    failed: np.ndarray,
+    units: Mapping[str, tuple[str, str]],
+    *,
+    attrs: Mapping[str, str],
+) -> Any:
+    """Gather a Monte Carlo study -> Dataset: values [chips, ...], the factors drawn [chips] as coordinates, failures.
+
+    units: {name: (unit, meaning)}.
+    """
+    import xarray as xr
+
+    variables: dict[str, Any] = {
+        name: (
+            ("chip", *(f"{name}_{axis}" for axis in range(1, array.ndim))),
+            array,
+            {"units": units[name][0], "long_name": units[name][1]},
+        )
+        for name, array in values.items()
+    }
+    variables["failed"] = ("chip", failed, {"long_name": "values that are not all finite"})
+    coords: dict[str, Any] = {"chip": np.arange(len(failed))}
+    for name, array in drawn.items():
+        coords[f"factor_{name}"] = ("chip", array, {"units": "1", "long_name": f"factor on the config's {name}"})
+    return xr.Dataset(variables, coords, {"title": "memjax Monte Carlo study", **attrs})
+
+
+def read_conductances(path: Path, chip: int = 0) -> dict[str, np.ndarray]:
+    """Read the conductances of a training run's chip -> {array: [polarity, rows, cols]} [S].
+
+    Raises UserError for a file that cannot be read or is of no training run.
+    """
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as found:
+            return {
+                str(name).removeprefix("conductance_"): np.asarray(found[name][chip])
+                for name in found.data_vars
+                if str(name).startswith("conductance_")
+            }
+    except (OSError, ValueError, IndexError) as error:
+        raise UserError(f"cannot read {path}: {error}; accepted is results.nc of a `memjax train` run") from error
+
+
 CHIP_NAMES = ("chip", "failed")  # of variables that every file of chips has
 
 

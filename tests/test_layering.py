@@ -38,6 +38,7 @@ OUTER["prices"] = {"energy", "config"}
 CHIPS = {"monte_carlo": {"results"}}
 # What the command drives, without a terminal.
 TRAINING = {name: {*PHYSICS, *DRIVERS, *OUTER, *CHIPS} for name in ("training", "fitting")}
+TRAINING["studies"] = {*PHYSICS, *DRIVERS, *OUTER, *CHIPS, "training"}
 TOP = {name: {*PHYSICS, *DRIVERS, *OUTER, *CHIPS, *TRAINING, "cli"} for name in ("cli", "__main__", "__init__")}
 MAY_IMPORT = {**{name: set() for name in LEAVES}, **PHYSICS, **DRIVERS, **OUTER, **CHIPS, **TRAINING, **TOP}
 

@@ -86,6 +86,13 @@ def test_the_inputs_of_a_chip_go_with_it():
         np.testing.assert_array_equal(keys, jax.random.key_data(monte_carlo.chip_keys(KEY, 11)))
 
 
+def test_inputs_may_be_keys():
+    given = {"d2d": jax.random.split(jax.random.key(3), 5), "c2c": jax.random.split(jax.random.key(4), 5)}
+    for block in (None, 2):
+        found = monte_carlo.run(lambda key, own: noise.normal(own["d2d"]), 5, KEY, inputs=given, block=block)
+        np.testing.assert_array_equal(found, jax.vmap(noise.normal)(given["d2d"]))
+
+
 @pytest.fixture(scope="module")
 def study():
     """Values of 40 noisy arrays that learn, all at once and in blocks of eight."""

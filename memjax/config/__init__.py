@@ -77,7 +77,7 @@ def dump(config: Config, header: str = "") -> str:
 
 def identity(config: Config) -> dict:
     """Return the settings that decide what a run computes, as plain data: what a checkpoint must agree with."""
-    return config.model_dump(mode="json", exclude={"run": {"checkpoint_every_s"}})
+    return config.model_dump(mode="json", exclude={"run": {"checkpoint_every_s"}, "monte_carlo": True})
 
 
 def digest(config: Config) -> str:

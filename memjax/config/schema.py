@@ -217,6 +217,46 @@ class Data(Section):
     )
 
 
+class Quantity(Section):
+    """The range of a factor that every chip draws for itself."""
+
+    low: NotNegative = Field(default=0.0, description="lowest factor")
+    high: NotNegative = Field(default=2.0, description="highest factor")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Quantity":
+        if self.low > self.high:
+            raise ValueError(f"low should be at most high, got {self.low} and {self.high}")
+        return self
+
+
+class MonteCarlo(Section):
+    """What `memjax mc` does with sampled chips."""
+
+    study: Literal["deployed", "learning", "arrays"] = Field(
+        default="deployed",
+        description="deployed: one trained network programmed into every chip; learning: every chip learns; "
+        "arrays: bare devices under STDP",
+    )
+    chips: AtLeastOne = Field(default=1000, description="sampled chips")
+    quantities: dict[Literal["d2d", "c2c", "read_noise", "faults"], Quantity] = Field(
+        default={}, description="factors on the section variation that chips draw uniformly: name -> {low, high}"
+    )
+    design: Literal["independent", "latin_hypercube", "sobol"] = Field(
+        default="independent", description="how these factors are drawn"
+    )
+    images: AtLeastOne | None = Field(default=2000, description="first so many test images a chip; null: all")
+    programming: Literal["write_verify", "open_loop"] = Field(
+        default="write_verify", description="deployed: pulses until each weight reads right, or each device set once"
+    )
+    tolerance: Positive = Field(default=0.02, description="write_verify: half width of what is right, of the range")
+    budget: AtLeastOne = Field(default=20, description="write_verify: pulses a weight may get")
+    error: NotNegative = Field(default=0.02, description="open_loop: sd of what is set, relative to g_max - g_min")
+    steps: AtLeastOne = Field(default=100, description="arrays: time steps")
+    dt: Positive = Field(default=0.01, description="arrays: time step, s")
+    rate: NotNegative = Field(default=20.0, description="arrays: mean rate of spikes on every line, Hz")
+
+
 class Run(Section):
     """What changes how a run goes, not what it learns."""
 
@@ -239,6 +279,7 @@ class Config(Section):
     encoding: Encoding = Encoding()
     learning: Learning = Learning()
     data: Data = Data()
+    monte_carlo: MonteCarlo = MonteCarlo()
     run: Run = Run()
 
     @property

@@ -14,7 +14,7 @@ from memjax.crossbar._conductance import conductance, conductance_range, net_con
 from memjax.crossbar._create import create
 from memjax.crossbar._read import cache, noise_sd, read, read_back, read_events
 from memjax.crossbar._wired import keep_losses, no_losses
-from memjax.crossbar._write import relax, set_active, spike, write
+from memjax.crossbar._write import relax, set_active, set_state, spike, write
 
 __all__ = [
     "Crossbar",
@@ -33,6 +33,7 @@ __all__ = [
     "read_events",
     "relax",
     "set_active",
+    "set_state",
     "spike",
     "uncache",
     "weights",

@@ -13,7 +13,7 @@ from jax.core import Tracer
 from memjax._fusion import keep
 from memjax.crossbar._array import Crossbar, Lines
 from memjax.crossbar._conductance import changed, net_of, solves
-from memjax.crossbar._layout import active_lines, like, pad
+from memjax.crossbar._layout import active_lines, like, pad, to_tiles
 from memjax.crossbar._wired import reached
 from memjax.devices.base import accept
 from memjax.devices.base import conductance as device_conductance
@@ -99,6 +99,20 @@ def write(
         return changed(xbar, _with(xbar, after, None).state), events
     rest = xbar if xbar.device.relax is None else relax(xbar, most * dt, frozen=frozen)
     return _put(rest, after, params, rows), events
+
+
+def set_state(xbar: Crossbar, x: Any) -> Crossbar:
+    """Put every device at the normalised state x, a scalar or [P, rows, cols], without pulses; stuck ones stay.
+
+    What an ideal programmer would do: for studies of what comes after programming.
+    """
+    full = jax.tree.leaves(xbar.state)[0].shape[:5]
+    tiles = to_tiles(xbar, jnp.asarray(x)) if jnp.ndim(x) else jnp.full(full, x, jnp.result_type(float))
+    state = xbar.device.init(xbar.params, tiles)
+    if xbar.faults is not None:
+        stuck = xbar.faults != 0
+        state = jax.tree.map(lambda new, old: jnp.where(like(stuck, new), old, new), state, xbar.state)
+    return changed(xbar, state)
 
 
 def relax(xbar: Crossbar, dt: Any, *, frozen: bool = False) -> Crossbar:

@@ -13,6 +13,7 @@ A chip whose values are not all finite is kept apart (`failed`): it ends nothing
 from memjax.monte_carlo._batch import AUTO
 from memjax.monte_carlo._folder import load
 from memjax.monte_carlo._hosts import start as start_hosts
+from memjax.monte_carlo._hosts import wait
 from memjax.monte_carlo._keys import chip_keys
 from memjax.monte_carlo._run import Progress, run
 from memjax.monte_carlo._summary import QUANTILES, Summary, failed, summary
@@ -28,4 +29,5 @@ __all__ = [
     "run",
     "start_hosts",
     "summary",
+    "wait",
 ]

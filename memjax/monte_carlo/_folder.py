@@ -210,6 +210,7 @@ def _listed(ranges: list[Range]) -> str:
 
 
 def _fingerprint(tree: Any) -> str:
+    """Hash the leaves of a pytree and how they hang together."""
     leaves, structure = jax.tree.flatten(tree)
     digest = hashlib.sha256(str(structure).encode())
     for leaf in leaves:

@@ -51,7 +51,8 @@ def run(
     """Evaluate chip(key, *args) -> pytree for n sampled chips; returns the pytree with NumPy leaves [n, ...].
 
     args            shared by all chips
-    inputs          pytree, leaves [n, ...]: chip i is called as chip(key, inputs[i], *args), for designed quantities
+    inputs          pytree, leaves [n, ...] (typed keys too): chip i is called as chip(key, inputs[i], *args), for
+                    designed quantities
     batch_size      chips a device at once, in one compiled program whatever n, so that memory stays flat in n; None:
                     all of them; "auto": as many as fit in `memory` bytes a device (None: a share of what there is).
                     Draws are the same for every batch size; sums in a chip may differ by rounding, since a compiler
@@ -73,7 +74,7 @@ def run(
     batch_size or check_every below 1, inputs of another length, an untyped key, and a mesh that is not accepted;
     UserError for a folder or a disk that cannot be used: finished batches are kept.
     """
-    inputs = jax.tree.map(np.asarray, inputs)
+    inputs = jax.tree.map(lambda x: x if _is_key(x) else np.asarray(x), inputs)
     _check(n, batch_size, block, key, inputs, check_every)
     mesh = _batch.mesh_of(mesh)
     rows = () if inputs is None else (jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), inputs),)
@@ -246,7 +247,7 @@ def _check(n: int, batch_size: Any, block: int | None, key: Array, inputs: Any, 
     for name, value in (("check_every", check_every), ("block", 1 if block is None else block)):
         if value < 1:
             raise ValueError(f"monte_carlo: {name} = {value} chips: accepted is at least 1")
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.ndim:
+    if not _is_key(key) or key.ndim:
         raise ValueError(
             f"monte_carlo: key of type {key.dtype} and shape {key.shape}: accepted is one typed key, as "
             "jax.random.key(0)"
@@ -256,6 +257,10 @@ def _check(n: int, batch_size: Any, block: int | None, key: Array, inputs: Any, 
             raise ValueError(
                 f"monte_carlo: inputs with a leaf of shape {np.shape(leaf)}: accepted is [{n}, ...], one a chip"
             )
+
+
+def _is_key(x: Any) -> bool:
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def _check_values(like: Any) -> None:

@@ -12,8 +12,25 @@ A run is a function of its config alone: killed and resumed it ends with the sam
 (WALL_CLOCK).
 """
 
-from memjax.training._build import System, build
+from memjax.training._build import Parts, System, build, parts
+from memjax.training._data import Samples, augment, load, order
 from memjax.training._loop import Interrupted, Progress, train
-from memjax.training._report import WALL_CLOCK
+from memjax.training._plan import rates
+from memjax.training._report import WALL_CLOCK, versions
 
-__all__ = ["WALL_CLOCK", "Interrupted", "Progress", "System", "build", "train"]
+__all__ = [
+    "WALL_CLOCK",
+    "Interrupted",
+    "Parts",
+    "Progress",
+    "Samples",
+    "System",
+    "augment",
+    "build",
+    "load",
+    "order",
+    "parts",
+    "rates",
+    "train",
+    "versions",
+]

@@ -28,11 +28,36 @@ class System(NamedTuple):
     keys: Array
 
 
+class Parts(NamedTuple):
+    """What a network is made of: the arguments of `network.EdgeNetwork`, but for a chip's key."""
+
+    arch: network.Architecture
+    chip: network.Chip
+    physics: network.Physics
+    settings: Any  # the programmer's Params
+
+
 def build(config: Config) -> System:
     """Translate a config into a system of `config.chips` chips.
 
+    Raises ConfigError and ValueError as `parts` does, and ValueError for what a part of the network does not accept.
+    """
+    made = parts(config)
+
+    def make(key):
+        return network.EdgeNetwork(*made, key=key)
+
+    learner, init = network.functional(make)
+    keys = monte_carlo.chip_keys(jax.random.key(config.seed), config.chips)
+    jax.eval_shape(init, keys[0])  # raises here what would be raised later, in the middle of a compilation
+    return System(learner, init, _arrays(made.arch, made.physics), keys)
+
+
+def parts(config: Config) -> Parts:
+    """Translate a config into the parts of a network.
+
     Raises ConfigError for a device the config describes wrongly and word lines that do not divide a module, and
-    ValueError for what a part of the network does not accept (a device that no pulse moves).
+    ValueError for a device that no pulse moves.
     """
     device, nominal = devices.get(config.device.name), device_params(config)
     noisy = config.variation.c2c > 0
@@ -67,15 +92,7 @@ def build(config: Config) -> System:
         write_time=config.device.write_time,
         wires=None if lines is None else _wires(lines),
     )
-    settings = _programmer(config, device, nominal)
-
-    def make(key):
-        return network.EdgeNetwork(arch, chip, physics, settings, key=key)
-
-    learner, init = network.functional(make)
-    keys = monte_carlo.chip_keys(jax.random.key(config.seed), config.chips)
-    jax.eval_shape(init, keys[0])  # raises here what would be raised later, in the middle of a compilation
-    return System(learner, init, _arrays(arch, physics), keys)
+    return Parts(arch, chip, physics, _programmer(config, device, nominal))
 
 
 def _wires(lines: Any) -> wires.Wires:

@@ -89,12 +89,7 @@ class _Run:
         self.n, self.samples = len(samples.train_y), samples
         wanted = config.learning
         self.plan = _plan.plan(self.n, wanted.epochs, config.run.chunk, config.run.evaluate_every)
-        dtype = np.dtype(jnp.result_type(float))
-        hidden = wanted.learning_rate if wanted.learning_rate_hidden is None else wanted.learning_rate_hidden
-        self.rates = tuple(
-            learning.schedule(self.plan.stops[-1], rate, wanted.decay_at, wanted.decay_factor).astype(dtype)
-            for rate in (hidden, wanted.learning_rate)
-        )
+        self.rates = _plan.rates(config, self.plan.stops[-1])
         self.step, self.accuracy = (
             learning.online(system.learner, _data.augment(config)),
             learning.evaluate(system.learner, config.run.eval_batch),

@@ -2,6 +2,12 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
+import numpy as np
+
+from memjax import learning
+from memjax.config import Config
+
 
 class Plan(NamedTuple):
     """stops: chunk boundaries, rising, from 0 to all samples; evaluate: those at which the chips are evaluated."""
@@ -26,3 +32,14 @@ def plan(n: int, epochs: int, chunk: int, evaluate_every: float) -> Plan:
         size = next((d for d in range(min(chunk, length), 0, -1) if length % d == 0 and 2 * d >= chunk), chunk)
         stops += [*range(stops[-1] + size, end, size), end]
     return Plan(tuple(stops), tuple(evaluate))
+
+
+def rates(config: Config, total: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the learning rates of the hidden and of the output layer at every one of `total` samples [total]."""
+    wanted, dtype = config.learning, np.dtype(jnp.result_type(float))
+    hidden = wanted.learning_rate if wanted.learning_rate_hidden is None else wanted.learning_rate_hidden
+    first, second = (
+        learning.schedule(total, rate, wanted.decay_at, wanted.decay_factor).astype(dtype)
+        for rate in (hidden, wanted.learning_rate)
+    )
+    return first, second

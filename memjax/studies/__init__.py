@@ -1,0 +1,47 @@
+"""What `memjax mc` does with sampled chips: a config -> a function of one chip, ready for `monte_carlo.run`.
+
+    study = studies.build(config, weights=weights)
+    values = monte_carlo.run(study.chip, 1000, key, args=study.args)
+
+Every source of chance has a key of its own, so that one can be changed while the others stay (`statistics`).
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from memjax.config import Config
+from memjax.studies import _drive, arrays, deployed, learning
+from memjax.studies._drive import yield_rule
+from memjax.studies._study import SEVERITIES, Study
+from memjax.training import Samples
+
+__all__ = ["SEVERITIES", "Study", "build", "mc", "yield_rule"]
+
+_BUILD: dict[str, Callable[..., Study]] = {
+    "deployed": deployed.study,
+    "learning": learning.study,
+    "arrays": arrays.study,
+}
+
+
+def build(config: Config, samples: Samples | None = None, weights: tuple[Any, Any] | None = None) -> Study:
+    """Return the study of a config (`config.monte_carlo.study`).
+
+    samples are the data that networks need; weights [n_in, n_hidden] and [n_hidden, n_out], in [-1, 1], are what is
+    deployed. Raises ValueError where they are missing, and as `training.parts` does.
+    """
+    return _BUILD[config.monte_carlo.study](config, samples, weights)
+
+
+def mc(config: Config, out: str | os.PathLike, data_dir: str | os.PathLike | None = None, **options: Any) -> dict:
+    """Run the study of a config, write the folder `out`, and return the metrics: `_drive.mc` says what the options are.
+
+    OUT/config.yaml      every setting
+    OUT/chips/           finished batches (`monte_carlo.run`); OUT/sobol/ those of the variance decomposition
+    OUT/network/         the run that trained the deployed network
+    OUT/metrics.json     summaries, yield, variance decomposition, chips per second
+    OUT/results.nc       every value of every chip, and the factors it drew
+    OUT/figures/*.png    distribution, yield against threshold, Sobol indices
+    """
+    return _drive.mc(config, build, out, data_dir, **options)

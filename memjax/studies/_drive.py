@@ -1,0 +1,219 @@
+"""One study from a config to a folder of results: what `memjax mc` does, for programs and notebooks."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from memjax import config as configs
+from memjax import designs, files, monte_carlo, plot, results, statistics, training, variation
+from memjax.config import Config
+from memjax.errors import ConfigError, UserError
+from memjax.studies._study import Study
+
+RULE = "accepted is yield:THRESHOLD:HALF_WIDTH, as yield:0.95:0.01"
+
+
+def yield_rule(text: str) -> statistics.Until:
+    """Read a rule to stop by, "yield:THRESHOLD:HALF_WIDTH"; raises UserError for anything else."""
+    kind, *numbers = text.split(":")
+    try:
+        threshold, half_width = map(float, numbers)
+    except ValueError:
+        raise UserError(f"--until {text}: {RULE}") from None
+    rule = statistics.Until(threshold, half_width)
+    try:
+        rule.check()
+    except ValueError as error:
+        raise UserError(f"--until {text}: {error}") from None
+    if kind != "yield":
+        raise UserError(f"--until {text}: {RULE}")
+    return rule
+
+
+def mc(
+    config: Config,
+    build: Callable[..., Study],
+    out: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    *,
+    batch_size: int | Literal["auto"] | None = "auto",
+    until: statistics.Until | None = None,
+    threshold: float | None = None,
+    sobol: int = 0,
+    network: str | os.PathLike | None = None,
+    resume: bool = False,
+    progress: Callable[[monte_carlo.Progress], Any] | None = None,
+    training_progress: Callable[[training.Progress], Any] | None = None,
+) -> dict:
+    """Run the study of `config.monte_carlo`, write the folder `out`, and return the metrics.
+
+    until      stop when the yield is known well enough; config.monte_carlo.chips is then the most
+    threshold  what a chip must reach to count in the yield (`until` has its own)
+    sobol      base samples of a variance decomposition over the sources of chance, after the chips; a power of 2
+    network    folder of a `memjax train` run to deploy (its first chip); None: one is trained on ideal devices
+    resume     go on in `out`
+
+    Every process of `monte_carlo.start_hosts` calls it; the first one writes. Raises UserError for folders, data and
+    settings that are not accepted.
+    """
+    began, wanted = time.perf_counter(), config.monte_carlo
+    first, out = jax.process_index() == 0, Path(out)
+    rule = until or (None if threshold is None else statistics.Until(threshold, 0.01))
+    if until is not None and wanted.quantities and wanted.design != "independent":
+        raise UserError(f"--until needs independent chips: the first rows of a {wanted.design} design are none")
+    if first:
+        files.new_folder(out, resume=resume)
+        files.write_text(out / "config.yaml", configs.dump(config, f"Settings of a study of {wanted.study} chips"))
+    samples = None if wanted.study == "arrays" else training.load(config, data_dir)
+    weights = None
+    if wanted.study == "deployed":
+        weights = _weights(config, out, data_dir, network, first, resume, training_progress)
+    study = build(config, samples, weights)
+    if rule is not None and study.metric != "accuracy":
+        raise UserError(f"the yield of a study of {wanted.study} is not defined: its chips have no accuracy")
+    key, n = jax.random.key(config.seed), wanted.chips
+    settings: dict[str, Any] = {"batch_size": batch_size, "args": study.args, "resume": resume, "progress": progress}
+    settings["config"] = config.model_dump(mode="json", exclude={"run": True, "monte_carlo": {"chips"}})
+    inputs = _inputs(config, n, key)
+    started = time.perf_counter()
+    values = monte_carlo.run(
+        study.chip if inputs is None else study.severe_chip,
+        n,
+        key,
+        inputs=inputs,
+        checkpoint_dir=out / "chips",
+        until=None if until is None else lambda values: until.met(values[study.metric]),
+        **settings,
+    )
+    seconds = time.perf_counter() - started
+    n = len(values[study.metric])
+    indices = None
+    if sobol:
+        indices = _decompose(study, sobol, variation.named_key(key, "sobol"), out / "sobol", settings)
+    found = _metrics(config, study, values, rule, indices) | {
+        "chips_per_second": n / seconds,
+        "seconds": time.perf_counter() - began,
+    }
+    if first:
+        drawn = {} if inputs is None else {name: x[:n] for name, x in inputs.items()}
+        _write(out, config, study, values, drawn, found, rule, indices)
+    monte_carlo.wait("written")
+    return found
+
+
+def ideal(config: Config) -> Config:
+    """Return the config of one chip of ideal devices, on which a network is trained before it is deployed."""
+    array = config.array.model_copy(update={"wires": None})
+    perfect = type(config.variation)()
+    return config.model_copy(update={"variation": perfect, "chips": 1, "array": array})
+
+
+def _weights(config, out, data_dir, network, first, resume, progress) -> tuple[np.ndarray, np.ndarray]:
+    """Return the trained weights [n_in, n_hidden], [n_hidden, n_out] to deploy, in [-1, 1]."""
+    folder = Path(network) if network is not None else out / "network"
+    if network is None and first and not (folder / "results.nc").exists():
+        going_on = resume and folder.exists()
+        training.train(ideal(config), folder, data_dir, resume=going_on, progress=progress)
+    monte_carlo.wait("trained")
+    g = results.read_conductances(folder / "results.nc")
+    sizes = (config.array.n_inputs, config.array.n_outputs, config.array.n_classes)
+    weights = []
+    for name, shape in (("hidden", sizes[:2]), ("output", sizes[1:])):
+        if name not in g or g[name].shape != (2, *shape):
+            given = g[name].shape if name in g else "none"
+            raise ConfigError(f"{folder} holds a network of {name} conductances {given}: accepted is (2, {shape})")
+        net = g[name][0] - g[name][1]
+        # Its own range: the most that one of its devices shows.
+        weights.append(np.clip(net / (g[name].max() - g[name].min()), -1.0, 1.0))
+    return weights[0], weights[1]
+
+
+def _inputs(config: Config, n: int, key: jax.Array) -> dict[str, np.ndarray] | None:
+    wanted = config.monte_carlo
+    if not wanted.quantities:
+        return None
+    section = config.variation
+    there = {
+        "d2d": any(spread.sigma for spread in section.d2d.values()),
+        "c2c": section.c2c,
+        "read_noise": section.read_noise,
+        "faults": section.stuck_on or section.stuck_off,
+    }
+    absent = [name for name in wanted.quantities if not there[name]]
+    if absent:
+        raise ConfigError(
+            f"monte_carlo.quantities: {', '.join(absent)}: a factor on what the section variation has not"
+        )
+    ranges = {name: designs.Uniform(q.low, q.high) for name, q in wanted.quantities.items()}
+    drawn = designs.design(ranges, n, variation.named_key(key, "design"), wanted.design)
+    return {name: np.asarray(x, np.float32) for name, x in drawn.items()}
+
+
+def _decompose(study: Study, base: int, key: jax.Array, folder: Path, settings: dict) -> statistics.Indices:
+    """Tell the sources of chance apart by base (d + 2) further chips."""
+    design = statistics.sobol_design(study.sources, base, key)
+    n = base * (len(study.sources) + 2)
+    settings = settings | {"inputs": design.inputs, "checkpoint_dir": folder, "resume": folder.exists()}
+    values = monte_carlo.run(study.keyed_chip, n, key, **settings)
+    parts = statistics.split(values[study.metric], study.sources)
+    return statistics.sobol_indices(*parts, study.sources, variation.named_key(key, "bootstrap"))
+
+
+def _metrics(config: Config, study: Study, values: dict, rule: Any, indices: Any) -> dict:
+    summary = monte_carlo.summary(values)
+    found: dict[str, Any] = {
+        "study": config.monte_carlo.study,
+        "metric": study.metric,
+        "chips": summary.n,
+        "failed": [int(i) for i in summary.failed],
+        "values": {
+            name: {
+                "mean": float(summary.mean[name]),
+                "sd": float(summary.sd[name]),
+                "quantiles": {f"{q:g}": float(at[name]) for q, at in summary.quantiles.items()},
+                "unit": study.units[name][0],
+            }
+            for name in values
+        },
+        "yield": None,
+        "sobol": None,
+        "seed": config.seed,
+        "config_digest": configs.digest(config),
+        "versions": training.versions(),
+    }
+    if rule is not None:
+        made = statistics.yield_interval(values[study.metric], rule.threshold)
+        found["yield"] = {"threshold": rule.threshold, "estimate": made.estimate, "low": made.low, "high": made.high}
+    if indices is not None:
+        found["sobol"] = {
+            name: {
+                "first": [float(x[i]) for x in (indices.first, indices.first_low, indices.first_high)],
+                "total": [float(x[i]) for x in (indices.total, indices.total_low, indices.total_high)],
+            }
+            for i, name in enumerate(indices.names)
+        }
+    return found
+
+
+def _write(out, config, study, values, drawn, found, rule, indices) -> None:
+    files.write_json(out / "metrics.json", found)
+    results.write(
+        out / "results.nc",
+        results.study(values, drawn, monte_carlo.failed(values), study.units, attrs={"config": configs.dump(config)}),
+    )
+    share = study.units[study.metric][0] == "1"
+    label = f"{study.metric} (%)" if share else f"{study.metric} ({study.units[study.metric][0]})"
+    y = np.asarray(values[study.metric], np.float64) * (100.0 if share else 1.0)
+    threshold = None if rule is None else rule.threshold * (100.0 if share else 1.0)
+    folder = out / "figures"
+    folder.mkdir(exist_ok=True)
+    plot.save(plot.chip_distribution(y, label, threshold=threshold), folder / "distribution.png")
+    if study.metric == "accuracy":
+        plot.save(plot.yield_curve(y, f"threshold of the {label}", at=threshold), folder / "yield.png")
+    if indices is not None:
+        plot.save(plot.sobol_bars(indices), folder / "sobol.png")
