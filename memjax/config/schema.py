@@ -250,7 +250,7 @@ class MonteCarlo(Section):
         default="write_verify", description="deployed: pulses until each weight reads right, or each device set once"
     )
     tolerance: Positive = Field(default=0.02, description="write_verify: half width of what is right, of the range")
-    budget: AtLeastOne = Field(default=20, description="write_verify: pulses a weight may get")
+    budget: AtLeastOne = Field(default=10, description="write_verify: pulses a weight may get")
     error: NotNegative = Field(default=0.02, description="open_loop: sd of what is set, relative to g_max - g_min")
     steps: AtLeastOne = Field(default=100, description="arrays: time steps")
     dt: Positive = Field(default=0.01, description="arrays: time step, s")
