@@ -9,7 +9,7 @@ latin_hypercube  every quantity is sampled once in each of n strata of equal pro
                  variance (Stein 1987, doi:10.1080/00401706.1987.10488205)
 sobol            scrambled Sobol points: the mean of a smooth function has an error of about n^-3/2, where independent
                  draws have n^-1/2 (Owen 1997, doi:10.1214/aos/1031594731; the scrambling is Matousek's 1998,
-                 doi:10.1006/jcom.1998.0487). n is a power of 2: with another one, or without the first point, the rate
+                 doi:10.1006/jcom.1998.0489). n is a power of 2: with another one, or without the first point, the rate
                  is lost (Owen 2020, arXiv:2008.08051). More points begin with the same ones
 
 Designs spread the few quantities that a study names; what a chip draws from its own key stays independent. They are

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from memjax import designs, monte_carlo, noise, statistics, variation
+from memjax import crossbar, designs, devices, monte_carlo, noise, statistics, variation
 from memjax.designs import LogNormal, Normal, Uniform
 
 KEY = jax.random.key(3)
@@ -249,14 +249,14 @@ def ishigami():
 def test_indices_of_the_ishigami_function_within_2_percent():
     groups, f, first, total = ishigami()
     for k in range(10):
-        design = statistics.sobol_design(groups, 2**12, jax.random.key(k))
+        design = statistics.sobol_design(groups, 2**13, jax.random.key(k))
         y = f(design.inputs)
         found = statistics.sobol_indices(*statistics.split(y, design.names), design.names, KEY, resamples=50)
         np.testing.assert_allclose(found.first, first, rtol=0, atol=0.02)
         np.testing.assert_allclose(found.total, total, rtol=0, atol=0.02)
         assert np.all((found.first_low < found.first) & (found.first < found.first_high))
     y_a, y_b, y_ab = statistics.split(y, design.names)
-    reference = stats.sobol_indices(func={"f_A": y_a[None], "f_B": y_b[None], "f_AB": y_ab[:, None]}, n=2**12)
+    reference = stats.sobol_indices(func={"f_A": y_a[None], "f_B": y_b[None], "f_AB": y_ab[:, None]}, n=2**13)
     np.testing.assert_allclose(found.total, reference.total_order, rtol=1e-9)
     np.testing.assert_allclose(found.first, reference.first_order, rtol=0, atol=0.03)
 
@@ -292,6 +292,32 @@ def test_noise_sources_are_told_apart_by_their_keys():
     # 40 x 6 intervals at 95 %, the six of a repetition correlated.
     inside = np.logical_and(np.array(covered)[:, ::2], np.array(covered)[:, 1::2])
     assert 0.90 <= inside.mean() <= 0.99
+
+
+def test_the_variance_of_an_array_is_told_apart():
+    """A column of 16 real devices: what its read noise adds is known, and what nothing is drawn from adds nothing."""
+    device = devices.with_c2c_noise(devices.get("soft_bounds"))
+
+    def column(keys):
+        spread = variation.sample_params(devices.get("soft_bounds").Params(), {"g_max": 0.1}, (1, 16, 1), keys["D2D"])
+        faults = variation.sample_stuck((1, 16, 1), 0.02, 0.02, keys["faults"])
+        params = device.Params(inner=spread, sigma=0.2)
+        xbar = crossbar.create(device, (16, 1), polarity=1, params=params, faults=faults)
+        xbar, _ = crossbar.write(xbar, jnp.ones((1, 16, 1)), 1e-3, keys["C2C"], max_pulses=1)
+        v = jnp.full((16,), 0.1)
+        i = crossbar.read(xbar, v, noise=0.02, key=keys["read noise"])
+        return 1e6 * i[0], jnp.square(1e6 * crossbar.noise_sd(xbar, v, 0.02))[0]
+
+    names = ("D2D", "C2C", "read noise", "faults", "nothing")
+    design = statistics.sobol_design(names, 1000, KEY)
+    y, variance = jax.jit(jax.vmap(column))(design.inputs)
+    found = statistics.sobol_indices(*statistics.split(y, names), names, KEY, resamples=200)
+    np.testing.assert_allclose([found.total[4], found.first[4], found.first_high[4]], 0.0, rtol=0, atol=1e-12)
+    # Half the mean of 1000 squared normal differences: known to sqrt(2 / 1000).
+    assert found.total[2] * found.variance == pytest.approx(float(np.mean(variance)), rel=4 * np.sqrt(2 / 1000))
+    # Read noise and C2C noise add to the rest: first-order and total indices are the same, and both estimators say so.
+    np.testing.assert_allclose(found.first[[1, 2]], found.total[[1, 2]], rtol=0, atol=0.01)
+    assert np.all(found.first_low <= found.total_high)
 
 
 def test_evaluations_share_what_they_should():

@@ -11,13 +11,18 @@ copies (Sobol 2001, doi:10.1016/S0378-4754(00)00270-6). So the "value" of a nois
 array, is the random key that it is drawn from, and freezing it is passing the same key again. For base samples A and B
 and A with group i of B (AB_i), the estimators are
 
-    S_i  Janon et al. 2014 (doi:10.1051/ps/2013040), from the pairs (B, AB_i), which share X_i alone:
-         (mean(B AB_i) - m^2) / (mean(B^2 + AB_i^2) / 2 - m^2),  m = mean(B + AB_i) / 2
     T_i  Jansen 1999 (doi:10.1016/S0010-4655(98)00154-4), from the pairs (A, AB_i), which differ in X_i alone:
-         mean((A - AB_i)^2) / 2 Var f
+         mean((A - AB_i)^2) / 2 var f
+    S_i  from the pairs (B, AB_i), which share X_i alone, over the variance that they pool (Janon et al. 2014,
+         doi:10.1051/ps/2013040, equation 2.6), with a control variate:
+         (cov(B, AB_i) - (1 - T_i) cov(A, B)) / var(B and AB_i)
 
-`scipy.stats.sobol_indices` has the same total index. Its first-order estimator errs up to twice as far on the Ishigami
-function, its bootstrap cannot be seeded, and it takes neither another n than powers of 2 nor a sample that is left out.
+A and B are independent, so the covariance that they happen to have is noise; AB_i repeats the share 1 - T_i of A, and
+so of that noise. Taking it off leaves large groups' indices as they were and makes those of small ones up to forty
+times as exact: 0 to rounding for a group that nothing is drawn from.
+
+`scipy.stats.sobol_indices` has the same total index; its first-order one errs half as much again for large groups. Its
+bootstrap cannot be seeded, and it takes neither another n than powers of 2 nor a sample that is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -138,7 +143,7 @@ def sobol_indices(
         raise ValueError(f"statistics: {n} base samples have a metric in every evaluation: accepted are at least 2")
     y = y - y[:2].mean()  # the indices do not depend on the mean, but sums of squares lose digits to it
     a, b, ab = y[0], y[1], y[2:]
-    products = np.concatenate([y, y * y, a * ab, b * ab]).T  # [n, 4 d + 4]
+    products = np.concatenate([y, y * y, a * ab, b * ab, (a * b)[None]]).T  # [n, 4 d + 5]
     first, total = _indices(products.mean(axis=0))
 
     rows = max(1, min(resamples, _BATCH // n))
@@ -160,11 +165,11 @@ def sobol_indices(
 
 
 def _indices(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return first-order and total indices [..., d] from the means [..., 4 d + 4] of y, y^2, A AB and B AB."""
+    """Return first-order and total indices [..., d] from the means [..., 4 d + 5] of y, y^2, A AB, B AB and A B."""
     d = means.shape[-1] // 4 - 1
-    y, y2, a_ab, b_ab = np.split(means, [d + 2, 2 * d + 4, 3 * d + 4], axis=-1)
+    y, y2, a_ab, b_ab, ab = np.split(means, [d + 2, 2 * d + 4, 3 * d + 4, 4 * d + 4], axis=-1)
+    (y_a, y_b, y_ab), (y2_a, y2_b, y2_ab) = (np.split(each, [1, 2], axis=-1) for each in (y, y2))
     with np.errstate(divide="ignore", invalid="ignore"):
-        m2 = (0.5 * (y[..., 1:2] + y[..., 2:])) ** 2
-        first = (b_ab - m2) / (0.5 * (y2[..., 1:2] + y2[..., 2:]) - m2)
-        variance = 0.5 * (y2[..., 0:1] + y2[..., 1:2]) - (0.5 * (y[..., 0:1] + y[..., 1:2])) ** 2
-        return first, 0.5 * (y2[..., 0:1] - 2.0 * a_ab + y2[..., 2:]) / variance
+        total = 0.5 * (y2_a - 2.0 * a_ab + y2_ab) / (0.5 * (y2_a + y2_b) - (0.5 * (y_a + y_b)) ** 2)
+        shared = (b_ab - y_b * y_ab) - (1.0 - total) * (ab - y_a * y_b)
+        return shared / (0.5 * (y2_b + y2_ab) - (0.5 * (y_b + y_ab)) ** 2), total
