@@ -89,9 +89,15 @@ class Until(NamedTuple):
 
     @property
     def fewest(self) -> int:
-        """Chips below which the rule is never met: Wilson's half width if all pass is z^2 / 2 (n + z^2)."""
-        z2 = special.ndtri(0.5 + 0.5 * self.confidence) ** 2
-        return max(1, math.ceil(z2 * (0.5 / self.half_width - 1.0) - 1e-9))
+        """Chips below which the rule is never met; an interval is narrowest where all pass.
+
+        Half its width is then z^2 / 2 (n + z^2) by Wilson, (1 - ((1 - confidence) / 2)^(1 / n)) / 2 exactly.
+        """
+        if self.method == "exact":
+            n = math.log(0.5 - 0.5 * self.confidence) / math.log1p(-2.0 * self.half_width)
+        else:
+            n = special.ndtri(0.5 + 0.5 * self.confidence) ** 2 * (0.5 / self.half_width - 1.0)
+        return max(1, math.ceil(n - 1e-9))
 
     def check(self) -> None:
         """Raise ValueError for a half width, confidence or direction out of range."""
