@@ -4,6 +4,7 @@ Matplotlib is imported when the first figure is made, never with `import memjax`
 belongs to its caller, needs no display, is safe in threads, and shows itself as the result of a notebook cell.
 """
 
+from memjax.plot.chips import chip_distribution, sobol_bars, yield_curve
 from memjax.plot.energy import energy_breakdown, energy_by_list
 from memjax.plot.fits import fit_overview
 from memjax.plot.learning import learning_curve, stdp_window
@@ -14,6 +15,7 @@ from memjax.plot.synapses import conductance_histogram, conductance_maps, recept
 
 __all__ = [
     "OKABE_ITO",
+    "chip_distribution",
     "conductance_histogram",
     "conductance_maps",
     "energy_breakdown",
@@ -28,6 +30,8 @@ __all__ = [
     "network_trajectories",
     "receptive_fields",
     "save",
+    "sobol_bars",
     "stdp_window",
     "waveforms",
+    "yield_curve",
 ]
