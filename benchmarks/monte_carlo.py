@@ -1,3 +1,4 @@
+# ruff: noqa: NPY002  numba knows no Generator in parallel loops
 """Time Monte Carlo over sampled chips beside NumPy and numba doing the same work; print tables, write monte_carlo.json.
 
     pip install -e ".[bench]" && python benchmarks/monte_carlo.py       (--quick: small sizes, to see that it runs)
