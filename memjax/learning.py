@@ -5,7 +5,8 @@ The loop knows nothing of networks: a learner is two pure functions over one chi
     learn(state, x [n], label, rates, key, turn) -> (state, (y [classes], Events, Events))
     predict(state, x [B, n], key)          -> y [B, classes]
 
-and, where predictions repeat work that depends on the state alone, prepare(state) -> state to predict with.
+and, where predictions repeat work that depends on the state alone, prepare(state) -> state to predict with; where what
+has learned changes while it rests, age(state, dt [s], key) -> state.
 """
 
 from collections.abc import Callable
@@ -23,12 +24,17 @@ def _as_it_is(state: Any) -> Any:
     return state
 
 
+def _ageless(state: Any, dt: Any, key: Array) -> Any:
+    return state
+
+
 class Learner(NamedTuple):
     """The pure functions of something that learns online."""
 
     learn: Callable
     predict: Callable
     prepare: Callable = _as_it_is
+    age: Callable = _ageless
 
 
 class Record(NamedTuple):

@@ -22,6 +22,7 @@ device parameters (what makes a chip that chip) and volatile state (accumulators
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -29,10 +30,11 @@ import jax.numpy as jnp
 from flax import nnx, struct
 from jax import Array
 
-from memjax import crossbar, encoding, neurons, noise, programming, variation
+from memjax import crossbar, encoding, neurons, noise, programming, thermal, variation
 from memjax._fusion import keep
 from memjax.crossbar import Crossbar
 from memjax.devices.base import Device
+from memjax.devices.base import conductance as device_conductance
 from memjax.energy import Events
 from memjax.plasticity import base as plasticity
 from memjax.plasticity import delta, error_driven, three_factor
@@ -70,6 +72,9 @@ class Physics:
     v_write: Any = 1.0  # V
     write_time: Any = 10e-9  # s, width of a pulse
     wires: Any = None  # wires.Wires: resistance of every tile's lines; None: ideal
+    half_select: Any = None  # crossbar.HalfSelect: how writes disturb the other devices on their lines; None: not
+    heat: Any = None  # variation.Heat: what warms the arrays; None: they stay at the temperature of their devices
+    sample_period: Any = 1e-3  # s, from one training sample to the next: what the arrays age by
 
 
 class Architecture(NamedTuple):
@@ -87,6 +92,8 @@ class Architecture(NamedTuple):
     # Samples between two solutions of the wires while learning; None: at every read and write. Static: chips that learn
     # side by side do so together, where a traced number would have every sample of every chip do both.
     refresh: int | None = None
+    # Samples after which the arrays age, while learning, by as many periods; None: they do not. Static, as above.
+    age_every: int | None = None
 
 
 class Chip(NamedTuple):
@@ -94,14 +101,19 @@ class Chip(NamedTuple):
 
     The first weights are normal with sd init_gain / sqrt(fan-in). c2c is the sigma of the cycle-to-cycle noise,
     relative to the step: give it where, and only where, the architecture's device is `with_c2c_noise`.
+
+    nonidealities stands in place of spread, c2c and the stuck devices, and of the physics' read noise, half-selection
+    and heat: the architecture's device is then `variation.dress(nonidealities, device)`, and `device` the one inside.
     """
 
     params: Any
-    spread: Mapping[str, variation.Spread | float]
+    spread: Mapping[str, variation.Spread | float] = MappingProxyType({})
     c2c: Any = None
     stuck_on: float = 0.0
     stuck_off: float = 0.0
     init_gain: float = 1.5
+    nonidealities: variation.Nonidealities | None = None
+    device: Device | None = None
 
 
 class Activity(NamedTuple):
@@ -120,7 +132,13 @@ class Layer(nnx.Module):
     def __init__(self, xbar: Crossbar, programmer: programming.Programmer, settings: Any):
         self.weight = Weight(xbar.state)
         self.sampled = Sampled(
-            {"params": xbar.params, "faults": xbar.faults, "active": xbar.active, "programmer": settings}
+            {
+                "params": xbar.params,
+                "faults": xbar.faults,
+                "active": xbar.active,
+                "span": xbar.span,
+                "programmer": settings,
+            }
         )
         self.volatile = Volatile(programmer.init(settings, xbar))
         self.cached = Cached({"net": xbar.net, "losses": xbar.losses})
@@ -136,6 +154,8 @@ class Layer(nnx.Module):
                 v_write=None,
                 wires=None,
                 losses=None,
+                half_select=None,
+                span=None,
             )
         )
 
@@ -153,6 +173,8 @@ class Layer(nnx.Module):
             v_read=physics.v_read,
             v_write=physics.v_write,
             wires=physics.wires,
+            half_select=physics.half_select,
+            span=sampled["span"],
         )
 
     def keep(self, xbar: Crossbar) -> None:
@@ -169,6 +191,26 @@ class Layer(nnx.Module):
 
         net, losses = jax.lax.cond(turn % refresh == 0, solved, lambda xbar: (xbar.net, xbar.losses), xbar)
         self.keep(replace(xbar, net=net, losses=losses))
+
+    def age(self, physics: Physics, dt: Any, key: Array | None, when: Any = True) -> None:
+        """Let the array rest for dt [s] where it is time to, at the temperature that its reads bring it to."""
+
+        warms = physics.heat is not None
+
+        def kept(xbar):  # what resting may change, and no more: a branch not taken copies what it returns
+            return variation.field_of(xbar.params, "temperature") if warms else None, xbar.state, xbar.net
+
+        def aged(xbar):
+            return kept(crossbar.relax(_warmed(xbar, physics.heat, dt) if warms else xbar, dt, key=key))
+
+        xbar = self.array(physics)
+        kelvin, state, net = aged(xbar) if when is True else jax.lax.cond(when, aged, kept, xbar)
+        if warms:
+            sampled = self.sampled.get_value()
+            params = variation.with_field(xbar.params, "temperature", kelvin)
+            self.sampled.set_value({**sampled, "params": params})
+        self.weight.set_value(state)
+        self.keep(replace(xbar, net=net))
 
     def program(self, programmer: programming.Programmer, dw: Any, physics: Physics, key: Array, turn: Array) -> Events:
         """Let the programmer act on the devices."""
@@ -214,6 +256,12 @@ class EdgeNetwork(nnx.Module):
             raise ValueError(f"network: sizes = {arch.sizes}, steps = {arch.steps}: accepted is at least 1 of each")
         neurons.check(physics.neuron)
         self.arch = nnx.static(arch)
+        imperfect = chip.nonidealities
+        if imperfect is not None:
+            physics = physics.replace(  # type: ignore[attr-defined]
+                **{name: imperfect.scaled(name) for name in ("read_noise", "half_select", "heat")}
+            )
+        self.fluctuates = nnx.static(imperfect is not None and imperfect.fluctuates)
         self.physics = Sampled(physics)
         programmer = programming.get(arch.programmer)
         if not isinstance(settings, programmer.Params):
@@ -224,14 +272,7 @@ class EdgeNetwork(nnx.Module):
         n_in, n_hidden, n_out = arch.sizes
         self.hidden, self.output = (
             Layer(
-                _sample(
-                    arch,
-                    chip,
-                    physics,
-                    shape,
-                    variation.named_key(key, name),
-                    variation.named_key(key if faults_key is None else faults_key, name),
-                ),
+                _sample(arch, chip, physics, shape, variation.named_key(key, name), key, name, faults_key),
                 programmer,
                 settings,
             )
@@ -286,6 +327,9 @@ class EdgeNetwork(nnx.Module):
         the inference, events of the learning).
         """
         arch, physics = self.arch, self.physics.get_value()
+        if arch.age_every is not None:
+            due = (turn % arch.age_every == 0) & (turn > 0)
+            self.age(physics.sample_period * arch.age_every, noise.fold_in(key, "age"), due)
         if physics.wires is not None and arch.refresh is not None:
             for layer in (self.hidden, self.output):
                 layer.settle(physics, arch.refresh, turn)
@@ -311,6 +355,12 @@ class EdgeNetwork(nnx.Module):
         dw1 = three_factor.factors(three_factor.Params(eta=rates[0]), seen.xbar, seen.psi, back)
         spent = spent + self.hidden.program(programmer, dw1, physics, k_hidden, turn)
         return seen.y, seen.events, spent + self.output.program(programmer, dw2, physics, k_output, turn)
+
+    def age(self, dt: Any, key: Array, when: Any = True) -> None:
+        """Let both arrays rest for dt [s], where `when` (traced): they drift, forget, fluctuate and warm up."""
+        physics = self.physics.get_value()
+        for name, layer in (("hidden", self.hidden), ("output", self.output)):
+            layer.age(physics, dt, noise.fold_in(key, name) if self.fluctuates else None, when)
 
     def cache(self, on: bool = True) -> None:
         """Keep the arrays' net conductances beside the devices (or drop them): for loops of many reads.
@@ -349,28 +399,68 @@ class EdgeNetwork(nnx.Module):
 
 
 def _sample(
-    arch: Architecture, chip: Chip, physics: Physics, shape: tuple[int, int], key: Array, faults_key: Array
+    arch: Architecture,
+    chip: Chip,
+    physics: Physics,
+    shape: tuple[int, int],
+    key: Array,
+    die: Array,
+    name: str,
+    faults_key: Array | None,
 ) -> Crossbar:
-    logical = (2, *shape)
+    logical, tile = (2, *shape), (min(arch.tile[0], shape[0]), min(arch.tile[1], shape[1]))
+    of_faults = key if faults_key is None else variation.named_key(faults_key, name)
     w = (
         chip.init_gain
         / shape[0] ** 0.5
         * noise.normal(variation.named_key(key, "weights"), shape, jnp.result_type(float))
     )
-    params = variation.sample_params(chip.params, chip.spread, logical, variation.named_key(key, "d2d"))
-    if chip.c2c is not None:
-        params = arch.device.Params(inner=params, sigma=chip.c2c)
-    return crossbar.create(
+    if chip.nonidealities is None:
+        params = variation.sample_params(chip.params, chip.spread, logical, variation.named_key(key, "d2d"), die)
+        if chip.c2c is not None:
+            params = arch.device.Params(inner=params, sigma=chip.c2c)
+        faults = variation.sample_stuck(logical, chip.stuck_on, chip.stuck_off, of_faults)
+    else:
+        device = arch.device if chip.device is None else chip.device
+        params, faults = variation.sample(
+            chip.nonidealities,
+            device,
+            chip.params,
+            logical,
+            tile,
+            key,
+            die=die,
+            v_write=physics.v_write,
+            faults_key=of_faults,
+        )
+    xbar = crossbar.create(
         arch.device,
         shape,
-        (min(arch.tile[0], shape[0]), min(arch.tile[1], shape[1])),
+        tile,
         params=params,
         x=jnp.clip(0.5 + 0.5 * jnp.stack([w, -w]), 0.0, 1.0),
-        faults=variation.sample_stuck(logical, chip.stuck_on, chip.stuck_off, faults_key),
+        faults=faults,
         v_read=physics.v_read,
         v_write=physics.v_write,
         wires=physics.wires,
+        half_select=physics.half_select,
     )
+    if physics.heat is None:
+        return xbar
+    # What reads the array knows it at the reference temperature, and is not told how warm it is.
+    cold = replace(xbar, params=variation.with_field(xbar.params, "temperature", physics.heat.reference))
+    return replace(xbar, span=crossbar.conductance_range(cold))
+
+
+def _warmed(xbar: Crossbar, heat: variation.Heat, dt: Any) -> Crossbar:
+    """Return the array at the temperature after dt [s] at the power that reads dissipate, `heat.duty` of the time."""
+    t = variation.field_of(xbar.params, "temperature")
+    g = device_conductance(xbar.device, xbar.params, xbar.state, xbar.v_read)
+    lines = (t.shape[0], t.shape[1] * t.shape[2], t.shape[3] * t.shape[4])
+    power = heat.duty * jnp.square(xbar.v_read) * g.reshape(lines)
+    now = thermal.step(heat.network, t.reshape(lines), power, dt)
+    warm = replace(xbar, params=variation.with_field(xbar.params, "temperature", now.reshape(t.shape)))
+    return warm if xbar.net is None else crossbar.cache(warm)
 
 
 def _unit(xbar: Crossbar, physics: Physics) -> Array:
@@ -385,7 +475,7 @@ def _readout_weights(leak: Any, steps: int, dtype) -> Array:
 
 
 def functional(make: Any, keys: Any = None) -> tuple[Any, Any]:
-    """Turn make(key) -> EdgeNetwork into pure functions of one chip: (Learner, init(key) -> state).
+    """Turn make(key, ...) -> EdgeNetwork into pure functions of one chip: (Learner, init(key, ...) -> state).
 
     `keys` is an example of what `make` takes, where that is not one key.
     For vmap and jit over chips. The state is nnx.state of the network, with its arrays' net conductances cached; with
@@ -395,8 +485,8 @@ def functional(make: Any, keys: Any = None) -> tuple[Any, Any]:
 
     graph = nnx.graphdef(jax.eval_shape(make, jax.random.key(0) if keys is None else keys))
 
-    def init(key):
-        net = make(key)
+    def init(key, *args):
+        net = make(key, *args)
         physics = net.physics.get_value()
         if physics.wires is None:
             net.cache()
@@ -419,4 +509,9 @@ def functional(make: Any, keys: Any = None) -> tuple[Any, Any]:
     def predict(state, x, key):
         return nnx.merge(graph, state)(x, key)
 
-    return Learner(learn, predict, prepare), init
+    def age(state, dt, key):
+        net = nnx.merge(graph, state)
+        net.age(dt, key)
+        return nnx.state(net)
+
+    return Learner(learn, predict, prepare, age), init

@@ -125,7 +125,7 @@ def study(
     *,
     attrs: Mapping[str, str],
 ) -> Any:
-    """Gather a Monte Carlo study -> Dataset: values [chips, ...], the factors drawn [chips] as coordinates, failures.
+    """Gather a Monte Carlo study -> Dataset: values [chips, ...], severities drawn [chips] as coordinates, failures.
 
     units: {name: (unit, meaning)}.
     """
@@ -142,7 +142,11 @@ def study(
     variables["failed"] = ("chip", failed, {"long_name": "values that are not all finite"})
     coords: dict[str, Any] = {"chip": np.arange(len(failed))}
     for name, array in drawn.items():
-        coords[f"factor_{name}"] = ("chip", array, {"units": "1", "long_name": f"factor on the config's {name}"})
+        coords[f"severity_{name}"] = (
+            "chip",
+            array,
+            {"units": "1", "long_name": f"{name}, 1 as the config describes it"},
+        )
     return xr.Dataset(variables, coords, {"title": "memjax Monte Carlo study", **attrs})
 
 

@@ -97,6 +97,35 @@ def test_the_edge_config_is_the_stated_device(write):
     assert c.variation.stuck_on + c.variation.stuck_off == 0.01
 
 
+def test_the_section_of_nonidealities_has_two_names(write):
+    text = "{c2c: 0.1, d2d: {tau: 0.2}, drift: {nu: 0.06}, heat: {ambient: 350}}"
+    one, other = (config.load(write(f"{name}: {text}")) for name in ("variation", "nonidealities"))
+    assert one == other
+    assert (one.variation.drift.nu, one.variation.drift.t0, one.variation.heat.ambient) == (0.06, 1.0, 350.0)
+    both = config.load(write("variation: {c2c: 0.1}\nnonidealities: {read_noise: 0.2}"), ["nonidealities.drift.nu=0.1"])
+    assert (both.variation.c2c, both.variation.read_noise, both.variation.drift.nu) == (0.1, 0.2, 0.1)
+    assert "nonidealities.c2c: is given twice: also as variation.c2c" in refused(
+        write("variation: {c2c: 0.1}\nnonidealities: {c2c: 0.1}")
+    )
+    assert "variation.drft (line 2): unknown key; did you mean 'drift'?" in refused(write("nonidealities:\n  drft: {}"))
+    assert "variation (line 1): Input should be a valid" in refused(write("nonidealities: 3"))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("variation: {d2d: {tau: {sigma: 0.1, die: 0.7, patch: 0.4}}}", "die + patch should be at most 1"),
+        ("variation: {d2d: {tau: {sigma: 0.5, distribution: truncated}}}", "should be less than 0.43"),
+        (
+            "variation: {half_select: {scheme: quarter}}",
+            "variation.half_select.scheme (line 1): Input should be 'half'",
+        ),
+    ],
+)
+def test_what_no_nonideality_is_is_refused(write, text, message):
+    assert message in refused(write(text))
+
+
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +234,7 @@ def test_all_problems_are_listed_at_once(write):
         "lerning (line 2): unknown key; did you mean 'learning'?",
         "learning.rule (line 3): Input should be 'three_factor' or 'error_driven', got 'backprop' (learning rule)",
         "learning.batch_size (line 3): Input should be 1, got 2",
-        "variation.d2d.tau.sgma (line 4): unknown key; did you mean 'sigma'? (accepted: sigma, distribution)",
+        "variation.d2d.tau.sgma (line 4): unknown key; did you mean 'sigma'? (accepted: sigma, distribution, die,",
         "variation.d2d.tau.sigma (line 4): is missing",
     ):
         assert problem in message

@@ -32,8 +32,9 @@ def load(path: str | os.PathLike, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML file, apply overrides ("learning.epochs=2", values in YAML) and check everything -> Config.
 
     A preset in device.name becomes its model, parameters, spread and noise, where the file does not say otherwise. The
-    device and its parameters are checked too. Raises ConfigError with every problem at once: for each its key, its
-    line in the file or the override, what is wrong and what is accepted.
+    section variation may also be called nonidealities. The device and its parameters are checked too. Raises
+    ConfigError with every problem at once: for each its key, its line in the file or the override, what is wrong and
+    what is accepted.
     """
     path = Path(path)
     try:
@@ -49,12 +50,33 @@ def load_text(text: str, overrides: Iterable[str] = (), *, name: str = "config")
     where = {key: f"line {line}" for key, line in lines.items()}
     for override in overrides:
         where[_yaml.override(data, override)] = f"--set {override}"
-    return _validate(data, name, where)
+    return _validate(_one_name(data, name), name, {_renamed(key): place for key, place in where.items()})
 
 
 def from_dict(data: Mapping[str, Any], name: str = "config") -> Config:
     """Check settings given as nested mappings as `load` checks a file, the device included; raise ConfigError."""
-    return _validate(dict(data), name, {})
+    return _validate(_one_name(dict(data), name), name, {})
+
+
+NONIDEALITIES, VARIATION = "nonidealities", "variation"
+
+
+def _renamed(key: Key) -> Key:
+    return (VARIATION, *key[1:]) if key[:1] == (NONIDEALITIES,) else key
+
+
+def _one_name(data: dict, name: str) -> dict:
+    """Put the section nonidealities under its other name, variation; refuse a setting that stands in both."""
+    if NONIDEALITIES not in data:
+        return data
+    ours, theirs = data[NONIDEALITIES] or {}, data.get(VARIATION) or {}
+    rest = {key: value for key, value in data.items() if key != NONIDEALITIES}
+    if not isinstance(ours, Mapping) or not isinstance(theirs, Mapping):
+        return {**rest, VARIATION: ours}  # refused by the schema
+    if twice := sorted(set(ours) & set(theirs)):
+        problems = [((NONIDEALITIES, key), f"is given twice: also as {VARIATION}.{key}") for key in twice]
+        raise ConfigError(_message(name, problems, {}))
+    return {**rest, VARIATION: {**theirs, **ours}}
 
 
 def dump(config: Config, header: str = "") -> str:

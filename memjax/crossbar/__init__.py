@@ -9,7 +9,7 @@ An inactive tile contributes no current, reads as zero and gets no pulses; its v
 `frozen` stays as it was (the modular framework's mode).
 """
 
-from memjax.crossbar._array import Crossbar, Lines, Losses
+from memjax.crossbar._array import SCHEMES, Crossbar, HalfSelect, Lines, Losses
 from memjax.crossbar._conductance import conductance, conductance_range, net_conductance, uncache, weights
 from memjax.crossbar._create import create
 from memjax.crossbar._read import cache, noise_sd, read, read_back, read_events
@@ -17,7 +17,9 @@ from memjax.crossbar._wired import keep_losses, no_losses
 from memjax.crossbar._write import relax, set_active, set_state, spike, write
 
 __all__ = [
+    "SCHEMES",
     "Crossbar",
+    "HalfSelect",
     "Lines",
     "Losses",
     "cache",

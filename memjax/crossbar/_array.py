@@ -7,6 +7,21 @@ from jax import Array
 
 from memjax.devices.base import Device
 
+SCHEMES = ("half", "third")
+
+
+@struct.dataclass
+class HalfSelect:
+    """What pulses do to the other devices on their lines.
+
+    share   of the write voltage that a half-selected device sees: 1/2 or 1/3 for the scheme; for a device that takes
+            one pulse a step, and scales with the voltage, what such a voltage amounts to. 0 switches it off
+    scheme  "half" (V/2) or "third" (V/3: devices on no written line see the opposite voltage)
+    """
+
+    share: Any = 0.5
+    scheme: str = struct.field(pytree_node=False, default="half")
+
 
 @struct.dataclass
 class Crossbar:
@@ -21,6 +36,8 @@ class Crossbar:
                    or, with wires and no losses, drops it
     wires          `wires.Wires`: the resistance of every tile's lines, or None: ideal lines
     losses         `Losses` that stand for the wires between two solutions of them, or None
+    span           mean range of the devices [S] that reads and weights are scaled by, where it is kept, or None
+    half_select    `HalfSelect`: how writes disturb the other devices on their lines, or None: they do not
 
     Give an array other wires only after `uncache`: what it keeps is of those that it had.
     """
@@ -38,6 +55,8 @@ class Crossbar:
     polarity: int = struct.field(pytree_node=False)
     wires: Any = None
     losses: Any = None
+    half_select: Any = None
+    span: Any = None
 
 
 class Losses(NamedTuple):

@@ -26,7 +26,9 @@ def net_conductance(xbar: Crossbar) -> Array:
 
 
 def conductance_range(xbar: Crossbar) -> Array:
-    """Return the mean range g(x = 1) - g(x = 0) of the array's devices [] [S]."""
+    """Return the mean range g(x = 1) - g(x = 0) of the array's devices [] [S], or what is kept as that."""
+    if xbar.span is not None:
+        return xbar.span
     return _mean(xbar, _end(xbar, 1.0) - _end(xbar, 0.0))
 
 

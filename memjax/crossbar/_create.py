@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from memjax import noise as draws
-from memjax.crossbar._array import Crossbar
+from memjax.crossbar._array import SCHEMES, Crossbar, HalfSelect
 from memjax.crossbar._layout import to_tiles
 from memjax.devices.base import Device
 
@@ -26,6 +26,7 @@ def create(
     v_read: Any = 0.1,
     v_write: Any = 1.0,
     wires: Any = None,
+    half_select: HalfSelect | None = None,
     key: Array | None = None,
 ) -> Crossbar:
     """Build an array of shape (rows, cols) from one device model, all tiles active.
@@ -35,10 +36,11 @@ def create(
     params     the device's Params; leaves are scalars or [P, rows, cols, ...] (see `variation.sample_params`)
     x          normalised initial state, a scalar or [P, rows, cols]; None draws it uniformly from `key`
     wires      `memjax.wires.Wires`: resistance of every tile's lines, which reads and writes then meet; None: ideal
+    half_select  how writes disturb the other devices on their lines; None: they do not
     faults     int8 [P, rows, cols] (see `variation.sample_stuck`): a stuck device sits at x = 1 or 0 and never changes
 
-    Raises ValueError for sizes that are not positive, a polarity that is not 1 or 2, leaves of another shape, or x out
-    of [0, 1].
+    Raises ValueError for sizes that are not positive, a polarity that is not 1 or 2, leaves of another shape, x out of
+    [0, 1], or an unknown scheme of half-selection.
     """
     rows, cols = shape
     m, n = shape if tile is None else (tile, tile) if isinstance(tile, int) else tile
@@ -46,6 +48,10 @@ def create(
         raise ValueError(f"crossbar: shape {shape} and tile {(m, n)}: all sizes must be at least 1")
     if polarity not in (1, 2):
         raise ValueError(f"crossbar: polarity = {polarity}: accepted is 1 (single-ended) or 2 (differential pair)")
+    if half_select is not None and half_select.scheme not in SCHEMES:
+        raise ValueError(
+            f"crossbar: half-select scheme {half_select.scheme!r}: accepted is one of {', '.join(SCHEMES)}"
+        )
     params = device.Params() if params is None else params
     if device.check is not None:
         device.check(params)
@@ -68,6 +74,7 @@ def create(
         tile=(m, n),
         polarity=polarity,
         wires=wires,
+        half_select=half_select,
     )
 
     def place(leaf, name):

@@ -13,6 +13,7 @@ from jax.core import Tracer
 from memjax._fusion import keep
 from memjax.crossbar._array import Crossbar, Lines
 from memjax.crossbar._conductance import changed, net_of, solves
+from memjax.crossbar._disturb import disturb
 from memjax.crossbar._layout import active_lines, like, pad, to_tiles
 from memjax.crossbar._wired import reached
 from memjax.devices.base import accept
@@ -36,7 +37,7 @@ def write(
 
     pulses      [P, rows, cols]: > 0 potentiates, < 0 depresses, 0 leaves the device to relax; a fraction is a pulse of
                 that amplitude. With `rows` (int [k], distinct, or `Lines`: k = R count): [P, k, cols], for these word
-                lines only; the others relax
+                lines only; the others relax (not those of a `slow` device: rest it)
     dt          width of one pulse [s]; a train takes dt times the longest train
     max_pulses  the longest train, a Python integer; a count above it is cut. 1: one step, no loop. None: what the
                 largest count asks for, in a loop of traced length (which reverse-mode autodiff refuses)
@@ -96,9 +97,11 @@ def write(
         after = jax.lax.fori_loop(0, count, pulse, before)
     events = Events(pulse=jnp.sum(jnp.ceil(jnp.abs(pulses)), dtype=jnp.int32))
     if rows is None:
-        return changed(xbar, _with(xbar, after, None).state), events
-    rest = xbar if xbar.device.relax is None else relax(xbar, most * dt, frozen=frozen)
-    return _put(rest, after, params, rows), events
+        written = changed(xbar, _with(xbar, after, None).state)
+    else:
+        rest = xbar if xbar.device.relax is None or xbar.device.slow else relax(xbar, most * dt, frozen=frozen)
+        written = _put(rest, after, params, rows)
+    return (written if xbar.half_select is None else disturb(written, pulses, selected, dt, key)), events
 
 
 def set_state(xbar: Crossbar, x: Any) -> Crossbar:
@@ -115,8 +118,14 @@ def set_state(xbar: Crossbar, x: Any) -> Crossbar:
     return changed(xbar, state)
 
 
-def relax(xbar: Crossbar, dt: Any, *, frozen: bool = False) -> Crossbar:
-    """Let the array rest for dt [s] at zero volts; `frozen` inactive tiles stay as they were."""
+def relax(xbar: Crossbar, dt: Any, *, frozen: bool = False, key: Array | None = None) -> Crossbar:
+    """Let the array rest for dt [s] at zero volts; `frozen` inactive tiles stay as they were.
+
+    key: what fluctuates by itself, as the wrappers' read noise and relaxation, moves too. It is a step of dt at zero
+    volts then; without a key the closed form, in which they stand still.
+    """
+    if key is not None:
+        return _evolve(xbar, lambda params, state: xbar.device.step(params, state, 0.0, dt, key), frozen)
     if xbar.device.relax is None:
         return xbar
     return _evolve(xbar, lambda params, state: xbar.device.relax(params, state, dt), frozen)  # type: ignore[misc]

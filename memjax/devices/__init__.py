@@ -13,12 +13,15 @@ from memjax.devices._simulate import Trace, simulate
 from memjax.devices._stability import check_step
 from memjax.devices._wrappers import (
     arrhenius,
+    relaxation_sd,
+    with_breakdown,
     with_c2c_noise,
     with_drift,
     with_endurance,
     with_levels,
     with_range_noise,
     with_read_noise,
+    with_relaxation,
     with_temperature,
 )
 from memjax.devices.base import Device, conductance
@@ -34,14 +37,17 @@ __all__ = [
     "names",
     "one_selector",
     "one_transistor",
+    "relaxation_sd",
     "simulate",
     "simulate_adaptive",
+    "with_breakdown",
     "with_c2c_noise",
     "with_drift",
     "with_endurance",
     "with_levels",
     "with_range_noise",
     "with_read_noise",
+    "with_relaxation",
     "with_temperature",
 ]
 

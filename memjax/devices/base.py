@@ -45,6 +45,8 @@ class Device(NamedTuple):
 
     switching: "bipolar" (the sign of v sets the direction), "unipolar", or "programmed": one pulse a step whatever dt
     is, v > 0 potentiates, v < 0 depresses, v = 0 lets the device relax.  volatile: something moves at 0 V.
+    slow: what moves at 0 V takes so long that the width of a pulse counts for nothing; an array lets it move when it is
+    told to rest, and not while other lines are written.
     Hashable: it is static metadata of arrays of devices.
     """
 
@@ -60,6 +62,7 @@ class Device(NamedTuple):
     bounds: Callable | None = None  # (params) -> (State, State): lowest, highest; floats -inf and inf where unbounded
     check: Callable | None = None  # (params) -> None; raises ValueError on concrete leaves, lets tracers pass
     chart: Chart | None = None
+    slow: bool = False
 
 
 def fill(params: Any, x) -> jax.Array:

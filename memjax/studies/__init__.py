@@ -13,10 +13,10 @@ from typing import Any
 from memjax.config import Config
 from memjax.studies import _drive, arrays, deployed, learning
 from memjax.studies._drive import yield_rule
-from memjax.studies._study import SEVERITIES, Study
+from memjax.studies._study import Study
 from memjax.training import Samples
 
-__all__ = ["SEVERITIES", "Study", "build", "mc", "yield_rule"]
+__all__ = ["Study", "build", "mc", "yield_rule"]
 
 _BUILD: dict[str, Callable[..., Study]] = {
     "deployed": deployed.study,

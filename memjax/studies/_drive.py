@@ -109,8 +109,7 @@ def mc(
 def ideal(config: Config) -> Config:
     """Return the config of one chip of ideal devices, on which a network is trained before it is deployed."""
     array = config.array.model_copy(update={"wires": None})
-    perfect = type(config.variation)()
-    return config.model_copy(update={"variation": perfect, "chips": 1, "array": array})
+    return config.model_copy(update={"variation": type(config.variation)(), "chips": 1, "array": array})
 
 
 def _weights(config, out, data_dir, network, first, resume, progress) -> tuple[np.ndarray, np.ndarray]:
@@ -137,17 +136,12 @@ def _inputs(config: Config, n: int, key: jax.Array) -> dict[str, np.ndarray] | N
     wanted = config.monte_carlo
     if not wanted.quantities:
         return None
-    section = config.variation
-    there = {
-        "d2d": any(spread.sigma for spread in section.d2d.values()),
-        "c2c": section.c2c,
-        "read_noise": section.read_noise,
-        "faults": section.stuck_on or section.stuck_off,
-    }
-    absent = [name for name in wanted.quantities if not there[name]]
+    there = training.nonidealities(config).names
+    absent = [name for name in wanted.quantities if name not in there]
     if absent:
         raise ConfigError(
-            f"monte_carlo.quantities: {', '.join(absent)}: a factor on what the section variation has not"
+            f"monte_carlo.quantities: {', '.join(absent)}: accepted is what the section variation describes "
+            f"({', '.join(there) or 'nothing'})"
         )
     ranges = {name: designs.Uniform(q.low, q.high) for name, q in wanted.quantities.items()}
     drawn = designs.design(ranges, n, variation.named_key(key, "design"), wanted.design)

@@ -14,8 +14,8 @@ from memjax import crossbar, devices, noise, plasticity, programming, variation
 from memjax.config import Config, device_params
 from memjax.plasticity import stdp
 from memjax.plasticity.base import Signals, dense
-from memjax.studies._study import Study, scaled
-from memjax.training import Samples, parts
+from memjax.studies._study import Study
+from memjax.training import Samples, nonidealities
 
 SOURCES = ("d2d", "faults", "c2c", "spikes")
 UNITS = {
@@ -29,27 +29,27 @@ UNITS = {
 
 def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | None) -> Study:
     """Return the study of single-ended arrays [n_inputs, n_outputs]; `samples` and `weights` are not used."""
-    whole, wanted, array = parts(config), config.monte_carlo, config.array
+    whole, wanted, array = nonidealities(config), config.monte_carlo, config.array
     device, nominal = devices.get(config.device.name), device_params(config)
     full = programming.weight_step(
         device, nominal, config.device.read_voltage, config.device.write_voltage, config.device.write_time
     )
+    dressed = variation.dress(whole, device)
     rule, params = plasticity.get("stdp"), stdp.Params(**config.stdp.rule_params())
     shape = (array.n_inputs, array.n_outputs)
     tile = (min(array.module_size[0], shape[0]), min(array.module_size[1], shape[1]))
 
     def evaluate(keys, severity):
-        made = scaled(whole, severity)
-        spread = variation.sample_params(nominal, made.chip.spread, (1, *shape), keys["d2d"])
+        chip, logical = whole.with_severity(severity), (1, *shape)
+        spread, faults = variation.sample(chip, device, nominal, logical, tile, keys["d2d"], faults_key=keys["faults"])
         xbar = crossbar.create(
-            made.arch.device,
+            dressed,
             shape,
             tile,
             polarity=1,
-            params=spread if made.chip.c2c is None else made.arch.device.Params(inner=spread, sigma=made.chip.c2c),
-            faults=variation.sample_stuck((1, *shape), made.chip.stuck_on, made.chip.stuck_off, keys["faults"])
-            if config.variation.stuck_on or config.variation.stuck_off
-            else None,
+            params=spread,
+            faults=faults,
+            half_select=chip.scaled("half_select"),
             v_read=config.device.read_voltage,
             v_write=config.device.write_voltage,
         )

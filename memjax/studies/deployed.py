@@ -10,7 +10,7 @@ from memjax.config import Config, device_params
 from memjax.crossbar import Crossbar
 from memjax.energy import MEMRISTOR, Events
 from memjax.programming import write_verify
-from memjax.studies._study import Study, scaled
+from memjax.studies._study import Study
 from memjax.training import Samples, parts
 
 SOURCES = ("d2d", "faults", "c2c", "read_noise")
@@ -30,7 +30,7 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
     images = samples.test_x[: wanted.images], samples.test_y[: wanted.images]
 
     def evaluate(keys, severity, weights, images, labels):
-        made = scaled(nominal, severity)
+        made = nominal.at(severity)
         net = network.EdgeNetwork(*made, key=keys["d2d"], faults_key=keys["faults"])
         events, missed, total = Events(), 0, 0
         for name, target in zip(("hidden", "output"), weights, strict=True):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from memjax import energy, network
 from memjax import learning as online
 from memjax.config import Config
-from memjax.studies._study import Study, scaled
+from memjax.studies._study import Study
 from memjax.training import Samples, augment, order, parts, rates
 
 SOURCES = ("d2d", "faults", "noise")
@@ -34,7 +34,7 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
     schedule = rates(config, n * epochs)
 
     def evaluate(keys, severity, train_x, train_y, test_x, test_y, turns, schedule):
-        made = scaled(nominal, severity)
+        made = nominal.at(severity)
 
         def make(keys):
             return network.EdgeNetwork(*made, key=keys["d2d"], faults_key=keys["faults"])

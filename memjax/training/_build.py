@@ -1,13 +1,13 @@
 """Config -> the pure functions of a network, its sampled chips, and a view of their arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from memjax import crossbar, devices, learning, monte_carlo, network, neurons, programming, variation, wires
+from memjax import crossbar, devices, learning, monte_carlo, network, neurons, programming, thermal, variation, wires
 from memjax.config import Config, device_params
 from memjax.crossbar import Crossbar
 from memjax.errors import ConfigError
@@ -17,15 +17,18 @@ class System(NamedTuple):
     """What a config describes.
 
     learner  learning.Learner of one chip
-    init     (key) -> state of one chip; vmap and jit it over `keys`
+    init     (key, severity=None) -> state of one chip; vmap and jit it over `keys`. severity: name -> factor, traced,
+             of `variation.severities(nonidealities)`
     arrays   (state of one chip) -> (hidden Crossbar, output Crossbar)
     keys     [chips]: chip i's own key, whatever the number of chips
+    nonidealities  what the config says is not ideal
     """
 
     learner: learning.Learner
     init: Callable
     arrays: Callable
     keys: Array
+    nonidealities: variation.Nonidealities
 
 
 class Parts(NamedTuple):
@@ -36,6 +39,11 @@ class Parts(NamedTuple):
     physics: network.Physics
     settings: Any  # the programmer's Params
 
+    def at(self, severity: Mapping[str, Any]) -> "Parts":
+        """Return the parts of a chip at other severities of its non-idealities (`variation.Nonidealities`)."""
+        assert self.chip.nonidealities is not None
+        return self._replace(chip=self.chip._replace(nonidealities=self.chip.nonidealities.with_severity(severity)))
+
 
 def build(config: Config) -> System:
     """Translate a config into a system of `config.chips` chips.
@@ -44,13 +52,13 @@ def build(config: Config) -> System:
     """
     made = parts(config)
 
-    def make(key):
-        return network.EdgeNetwork(*made, key=key)
+    def make(key, severity=None):
+        return network.EdgeNetwork(*(made if severity is None else made.at(severity)), key=key)
 
     learner, init = network.functional(make)
     keys = monte_carlo.chip_keys(jax.random.key(config.seed), config.chips)
     jax.eval_shape(init, keys[0])  # raises here what would be raised later, in the middle of a compilation
-    return System(learner, init, _arrays(made.arch, made.physics), keys)
+    return System(learner, init, _arrays(made.arch, made.physics), keys, nonidealities(config))
 
 
 def parts(config: Config) -> Parts:
@@ -60,10 +68,10 @@ def parts(config: Config) -> Parts:
     ValueError for a device that no pulse moves.
     """
     device, nominal = devices.get(config.device.name), device_params(config)
-    noisy = config.variation.c2c > 0
-    lines = config.array.wires
+    imperfect, lines = nonidealities(config), config.array.wires
+    ages = imperfect.ages and config.variation.sample_period > 0
     arch = network.Architecture(
-        device=devices.with_c2c_noise(device) if noisy else device,
+        device=variation.dress(imperfect, device),
         sizes=(config.array.n_inputs, config.array.n_outputs, config.array.n_classes),
         tile=config.array.module_size,
         steps=config.neurons.time_steps,
@@ -73,26 +81,54 @@ def parts(config: Config) -> Parts:
         feedback=config.learning.feedback,
         programmer=config.learning.programmer,
         refresh=None if lines is None else lines.refresh,
+        age_every=config.variation.age_every if ages else None,
     )
-    chip = network.Chip(
-        params=nominal,
-        spread={name: variation.Spread(s.sigma, s.distribution) for name, s in config.variation.d2d.items()},
-        c2c=config.variation.c2c if noisy else None,
-        stuck_on=config.variation.stuck_on,
-        stuck_off=config.variation.stuck_off,
-        init_gain=config.learning.init_gain,
-    )
+    chip = network.Chip(nominal, init_gain=config.learning.init_gain, nonidealities=imperfect, device=device)
     physics = network.Physics(
         neuron=neurons.Params(config.neurons.leak, config.neurons.threshold, config.neurons.refractory),
         surrogate_width=config.neurons.surrogate_width,
         output_gain=config.learning.output_gain,
-        read_noise=config.variation.read_noise or None,
         v_read=config.device.read_voltage,
         v_write=config.device.write_voltage,
         write_time=config.device.write_time,
         wires=None if lines is None else _wires(lines),
+        sample_period=config.variation.sample_period,
     )
     return Parts(arch, chip, physics, _programmer(config, device, nominal))
+
+
+def nonidealities(config: Config) -> variation.Nonidealities:
+    """Translate the section variation: what is zero or null there is left out, and is not compiled in."""
+    v = config.variation
+
+    def of(section, made):
+        return None if section is None else made(**section.model_dump())
+
+    heat = v.heat
+    return variation.Nonidealities(
+        d2d={name: variation.Spread(**s.model_dump()) for name, s in v.d2d.items()} or None,
+        stuck=variation.Stuck(v.stuck_on, v.stuck_off) if v.stuck_on + v.stuck_off else None,
+        lines=of(v.lines, variation.DeadLines),
+        c2c=v.c2c or None,
+        read_noise=v.read_noise or None,
+        flicker=of(v.flicker, variation.Flicker),
+        telegraph=of(v.telegraph, variation.Telegraph),
+        relaxation=v.relaxation or None,
+        retention=of(v.retention, variation.Retention),
+        drift=of(v.drift, variation.Drift),
+        half_select=of(v.half_select, crossbar.HalfSelect),
+        endurance=of(v.endurance, variation.Endurance),
+        breakdown=of(v.breakdown, variation.Breakdown),
+        heat=None
+        if heat is None
+        else variation.Heat(
+            thermal.Params(heat.r_th, heat.c_th, heat.g_side, heat.ambient),
+            heat.reference,
+            heat.e_a,
+            heat.e_g,
+            heat.duty,
+        ),  # fmt: skip
+    )
 
 
 def _wires(lines: Any) -> wires.Wires:
@@ -144,6 +180,7 @@ def _arrays(arch: network.Architecture, physics: network.Physics) -> Callable:
                     v_read=physics.v_read,
                     v_write=physics.v_write,
                     wires=physics.wires,
+                    span=sampled["span"],
                 )
             )
         return made[0], made[1]

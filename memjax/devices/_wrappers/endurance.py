@@ -18,6 +18,15 @@ class Wearing:
     sign: Any  # 1, sign of the last step's voltage: a write may last several steps; None for programmed devices
 
 
+def count_write(state: Any, v: Any, v_write_min: Any) -> tuple[Any, Any]:
+    """Return (writes, sign) of a state that counts its writes, after a step at v [V]; sign None: every step is one."""
+    zero = jnp.zeros_like(state.writes)
+    sign = jnp.where(jnp.abs(v) > v_write_min, jnp.sign(v) + zero, zero)
+    if state.sign is None:
+        return state.writes + (sign != 0).astype(zero.dtype), None
+    return state.writes + ((sign != 0) & (sign != state.sign)).astype(zero.dtype), sign
+
+
 @cache
 def with_endurance(device: Device) -> Device:
     """Wear a device out: its window closes with the number n of writes, on the conductance of the state x_worn.
@@ -56,10 +65,7 @@ def with_endurance(device: Device) -> Device:
 
     def step(params, state, v, dt, key):
         inner = device.step(params.inner, state.inner, v, dt, key)
-        zero = jnp.zeros_like(state.writes)
-        sign = jnp.where(jnp.abs(v) > params.v_write_min, jnp.sign(v) + zero, zero)
-        begins = sign != 0 if programmed else (sign != 0) & (sign != state.sign)
-        return Wearing(inner, state.writes + begins.astype(zero.dtype), None if programmed else sign)
+        return Wearing(inner, *count_write(state, v, params.v_write_min))
 
     def relax(params, state, dt):
         inner = inner_relax(params.inner, state.inner, dt)  # type: ignore[misc]

@@ -24,15 +24,17 @@ def arrhenius(e_a, temperature, reference) -> jax.Array:
 
 @cache
 def with_temperature(device: Device) -> Device:
-    """Let the time of a device run faster or slower with temperature, by Arrhenius's law.
+    """Let the time and the conductance of a device follow temperature, by Arrhenius's law.
 
     state' = step(s, v, dt a),  rate' = a rate,  relax(dt a),  a = exp(-e_a / k (1 / T - 1 / T0))
+    i = i_inner exp(-e_g / k (1 / T - 1 / T0))
     So what takes time is activated: switching of ODE models, decay, drift and noise processes inside.  A pulse of a
     programmed model takes no time: it stays as it is, only its relaxation is activated.  Records such as a flux run
     with the scaled time too.
 
-    Params: inner, temperature T (K), reference T0 (K), at which the inner parameters hold, and e_a (eV).  All are
-    traced; T = T0 or e_a = 0 gives the inner device exactly.
+    Params: inner, temperature T (K), reference T0 (K), at which the inner parameters hold, e_a (eV), and e_g (eV), of
+    conduction: 0 for a metallic filament, below 0 where resistance rises with temperature.  All are traced; T = T0, or
+    e_a = e_g = 0, gives the inner device exactly.
     """
 
     @struct.dataclass
@@ -41,11 +43,16 @@ def with_temperature(device: Device) -> Device:
         temperature: Leaf = 300.0
         reference: Leaf = 300.0
         e_a: Leaf = 1.0
+        e_g: Leaf = 0.0
 
     inner_rate, inner_relax = device.rate, device.relax
 
     def factor(params):
         return arrhenius(params.e_a, params.temperature, params.reference)
+
+    def current(params, state, v):
+        scale = arrhenius(params.e_g, params.temperature, params.reference)
+        return device.current(params.inner, state, v) * scale
 
     def step(params, state, v, dt, key):
         return device.step(params.inner, state, v, dt * factor(params), key)
@@ -61,5 +68,5 @@ def with_temperature(device: Device) -> Device:
         require(params, "reference", lambda p: p.reference > 0, "more than 0 K")
         require(params, "e_a", lambda p: p.e_a >= 0, "0 eV or more")
 
-    changes = {"step": step, "rate": inner_rate and rate, "relax": inner_relax and relax}
+    changes = {"current": current, "step": step, "rate": inner_rate and rate, "relax": inner_relax and relax}
     return wrap(device, "temperature", Params, check, **changes)
