@@ -2,8 +2,9 @@
 
     python _brian2_plasticity.py JSON
 
-JSON: target (numpy, cython, cpp_standalone), dt [s], seconds, dtype, network (sizes, rates and constants). With
-`spikes`, a file of pre [T, rows] and w [rows, cols], it repeats these and leaves weights and post spikes in `out`.
+JSON: target (numpy, cython, cpp_standalone), dt [s], seconds, dtype, pathways (2, as in its documentation, or 4) and
+network (sizes, rates, constants). With `spikes`, a file of pre [T, rows] and w [rows, cols], it repeats these and
+leaves weights and post spikes in `out`.
 Prints one line of JSON. Nothing of memjax is used here.
 """
 
@@ -44,7 +45,7 @@ def build(given):
         method="exact",
         namespace=names,
     )
-    if "spikes" in given:  # all reads before all additions: coincident spikes do not see each other
+    if given["pathways"] == 4:  # all reads before all additions: coincident spikes do not see each other
         paths = {
             "on_pre": {"read_pre": "g += w; w = clip(w - a_minus * y, 0, 1)", "add_pre": "x += 1"},
             "on_post": {"read_post": "w = clip(w + a_plus * x, 0, 1)", "add_post": "y += 1"},
@@ -56,9 +57,10 @@ def build(given):
         }
     synapses = b.Synapses(inputs, neurons, SYNAPSE, namespace=names, **paths)
     synapses.connect()
-    if "spikes" in given:
+    if given["pathways"] == 4:
         for name, order in (("read_pre", 0), ("read_post", 1), ("add_pre", 2), ("add_post", 2)):
             getattr(synapses, name).order = order
+    if "spikes" in given:
         synapses.w = np.load(given["spikes"], allow_pickle=False)["w"].ravel()
     else:
         synapses.w = "rand()"

@@ -189,7 +189,7 @@ def test_one_compilation_whatever_the_activity():
     for k, activity in enumerate(ACTIVITIES):
         w, record = once(rule.Params(a_plus=0.01 + k), *trains(activity))
     assert len(traces) == 1
-    assert w.dtype == jnp.float32
+    assert w.dtype == w0.dtype
     assert record.spikes.dtype == bool
 
 
@@ -217,7 +217,7 @@ def test_gradients_go_through_the_dense_way():
 def test_weights_are_updated_in_place(method):
     """A copy of all weights in a step would cost ten times the step. On a CPU, in the program that XLA makes of it."""
     rule, w0 = plasticity.get("stdp"), jnp.zeros((97, 89), jnp.float32)
-    start = (jnp.zeros(89), neurons.init((89,)))
+    start = (jnp.zeros(89, jnp.float32), neurons.init((89,), jnp.float32))
     step = lif(0.9, 0.1, 0.8)
 
     def loop(w0, pre):
@@ -240,11 +240,13 @@ def test_weights_are_updated_in_place(method):
         ({"post": np.zeros((T + 1, N_POST), bool)}, "post has shape"),
         ({"dt": -1.0}, "dt must be one positive number"),
         ({"costs": (-1, 0)}, "costs"),
+        ({"rule": "delayed"}, "acts between spikes too"),  # weights change when spikes arrive, not when they are sent
     ],
 )
 def test_wrong_input(changed, complaint):
     pre, post = trains(0.1)
     given = {"rule": "stdp", "pre": pre, "post": post, "dt": DT, **changed}
-    rule, w0 = plasticity.get(given.pop("rule")), jnp.zeros((N_PRE, N_POST))
+    name, w0 = given.pop("rule"), jnp.zeros((N_PRE, N_POST))
+    rule = plasticity.delayed(plasticity.get("stdp"), 3) if name == "delayed" else plasticity.get(name)
     with pytest.raises(ValueError, match=complaint):
         spiking.run(rule, rule.Params(), spiking.Weights(), w0, **given)
