@@ -18,3 +18,13 @@ def keep(x: Array) -> Array:
     # The default precision of a product is lower than float32 on accelerators.
     kept = jnp.matmul(rows, jnp.eye(8, dtype=x.dtype), precision=jax.lax.Precision.HIGHEST)
     return kept.reshape(-1)[: x.size].reshape(x.shape)
+
+
+def after(x: Array, first: Array) -> Array:
+    """Return x >= 0, unchanged, in a way that needs `first` [n] to be worked out before.
+
+    A loop updates an array in place only where all other reads of it come before; what does not depend on such a
+    read may run before it, so XLA copies the whole array to be safe. x becomes max(x, -1 if first_0 is NaN else 0),
+    which is x, but no compiler knows.
+    """
+    return jnp.maximum(x, -jnp.isnan(first.reshape(-1)[0]).astype(x.dtype))

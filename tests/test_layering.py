@@ -19,6 +19,7 @@ FUSION = {"_fusion": set()}  # beside noise: JAX only, for what is worked out in
 MODELS = {name: {"noise"} for name in ("devices", "neurons", "encoding", "energy")}
 MODELS["plasticity"] = {"noise", "neurons"}  # a rule may use a neuron's surrogate derivative
 PARTS = {name: {*NOISE, *MODELS} for name in ("pairing", "periphery", "wires", "variation", "thermal")}
+PARTS["spiking"] = {*FUSION, *PARTS["pairing"]}
 ARRAY = {"crossbar": {*NOISE, *FUSION, "devices", "periphery", "wires", "energy"}}
 NETWORK_OF_DEVICES = {"visual_network": {"noise", "devices"}}
 # plasticity: dw may come as Outer

@@ -43,7 +43,8 @@ def delayed(rule: Rule, axonal: Any = 0, dendritic: Any = 0) -> Rule:
         )
         return dw, Delayed(inner, pre_queue, post_queue)
 
-    return rule._replace(name=f"{rule.name}+delays", init=init, step=step)
+    # No `taus`: weights change when spikes arrive, which is not when they are seen.
+    return rule._replace(name=f"{rule.name}+delays", init=init, step=step, taus=None)
 
 
 def _steps(name: str, delay: Any) -> np.ndarray:

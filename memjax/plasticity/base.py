@@ -42,6 +42,8 @@ class Rule(NamedTuple):
     init    (params, n_pre, n_post) -> State, in the dtype of the params (Python floats: JAX's default)
     step    (params, state, pre: Signals, post: Signals, w [n_pre, n_post], modulator, dt [s]) -> (dw or Outer, State)
     check   (params) -> None; raises ValueError for concrete values the rule cannot work with
+    taus    (params) -> State of time constants [s]: where no side of a synapse spikes, dw = 0 and every leaf only
+            decays, as exp(-dt / tau); None: the rule acts between spikes too
     """
 
     name: str
@@ -49,6 +51,7 @@ class Rule(NamedTuple):
     init: Callable[..., Any]
     step: Callable[..., tuple[Any, Any]]
     check: Callable[[Any], None] | None = None
+    taus: Callable[[Any], Any] | None = None
 
 
 @struct.dataclass

@@ -75,6 +75,11 @@ def init_reduced(params: Params, n_pre: int, n_post: int) -> State:
     return State(x=_silent(params, n_pre, n_post), y=_silent(params, n_pre, n_post))
 
 
+def taus(params: Params) -> State:
+    """Return the time constants of the traces [s]."""
+    return State(x=jnp.asarray(params.tau_plus), y=jnp.asarray(params.tau_minus))
+
+
 def step(
     params: Params, state: State, pre: Signals, post: Signals, w: Array, modulator: Array | None, dt: Array | float
 ):
@@ -150,8 +155,10 @@ def _soft(room: Array, mu: Array | float) -> Array:
     return jnp.where(inside, jnp.where(inside, room, 1.0) ** mu, jnp.where(mu == 0, 1.0, 0.0))
 
 
-RULE = Rule(name="stdp", Params=Params, init=init, step=step, check=check)
-NEAREST = Rule(name="stdp_nearest", Params=Params, init=init, step=step_nearest, check=check)
-PRE_CENTRED = Rule(name="stdp_pre_centred", Params=Params, init=init_pre_centred, step=step_pre_centred, check=check)
-REDUCED = Rule(name="stdp_reduced", Params=Params, init=init_reduced, step=step_reduced, check=check)
+RULE = Rule(name="stdp", Params=Params, init=init, step=step, check=check, taus=taus)
+NEAREST = Rule(name="stdp_nearest", Params=Params, init=init, step=step_nearest, check=check, taus=taus)
+PRE_CENTRED = Rule(
+    name="stdp_pre_centred", Params=Params, init=init_pre_centred, step=step_pre_centred, check=check, taus=taus
+)
+REDUCED = Rule(name="stdp_reduced", Params=Params, init=init_reduced, step=step_reduced, check=check, taus=taus)
 RULES = (RULE, NEAREST, PRE_CENTRED, REDUCED)

@@ -87,6 +87,13 @@ def init(params: Params, n_pre: int, n_post: int) -> State:
     return State(r1=pre, r2=pre, o1=post, o2=post, rho=None if params.rho_0 is None else post + params.rho_0)
 
 
+def taus(params: Params) -> State:
+    """Return the time constants of the traces and of the post rate [s]."""
+    p = params
+    r1, r2, o1, o2 = (jnp.asarray(tau) for tau in (p.tau_plus, p.tau_x, p.tau_minus, p.tau_y))
+    return State(r1, r2, o1, o2, rho=None if p.rho_0 is None else jnp.asarray(p.tau_rho))
+
+
 def step(
     params: Params, state: State, pre: Signals, post: Signals, w: Array, modulator: Array | None, dt: Array | float
 ):
@@ -137,6 +144,6 @@ def threshold(params: Params, pre_rate: ArrayLike = 0.0) -> Array:
     return jnp.asarray((down - p.tau_plus * p.a2_plus) / (p.tau_plus * p.a3_plus * p.tau_y))
 
 
-RULE = Rule(name="triplet", Params=Params, init=init, step=step, check=check)
-NEAREST = Rule(name="triplet_nearest", Params=Params, init=init, step=step_nearest, check=check)
+RULE = Rule(name="triplet", Params=Params, init=init, step=step, check=check, taus=taus)
+NEAREST = Rule(name="triplet_nearest", Params=Params, init=init, step=step_nearest, check=check, taus=taus)
 RULES = (RULE, NEAREST)

@@ -100,6 +100,19 @@ def test_silence_changes_nothing_even_with_traces_and_errors(rule):
         np.testing.assert_array_equal(w, w0)
 
 
+def test_between_spikes_what_has_taus_only_decays(rule, x64):
+    if rule.taus is None:
+        pytest.skip("acts between spikes too")
+    params, (w, *_) = rule.Params(), activity(np.float64)
+    rng = np.random.default_rng(1)
+    state = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.5, 2.0, leaf.shape)), rule.init(params, N_PRE, N_POST))
+    silent = Signals(jnp.zeros(N_PRE)), Signals(jnp.zeros(N_POST))
+    dw, after = rule.step(params, state, *silent, jnp.asarray(w), None, DT)
+    assert not np.any(plasticity.dense(dw))
+    wanted = jax.tree.map(lambda leaf, tau: leaf * np.exp(-DT / tau), state, rule.taus(params))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-14), after, wanted)
+
+
 def test_bool_int_and_float_spikes_are_the_same(rule):
     w0, pre, post, modulator = activity()
     results = []
