@@ -185,6 +185,9 @@ def _summary(found: dict, out: Path) -> None:
             f"({low:.2f} to {high:.2f}, Wilson, 95 %)"
         )
     if found["sobol"]:
-        parts = (f"{name} {100 * row['total'][0]:.0f} %" for name, row in found["sobol"].items())
+        parts = (
+            f"{name} {'unknown' if row['total'][0] is None else format(row['total'][0], '.0%')}"
+            for name, row in found["sobol"].items()
+        )
         print(f"share of the variance of {found['metric']} that goes with (total index): {', '.join(parts)}")
     print(f"files: {out}")

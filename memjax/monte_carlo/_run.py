@@ -77,7 +77,11 @@ def run(
     inputs = jax.tree.map(lambda x: x if _is_key(x) else np.asarray(x), inputs)
     _check(n, batch_size, block, key, inputs, check_every)
     mesh = _batch.mesh_of(mesh)
-    rows = () if inputs is None else (jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), inputs),)
+    rows = (
+        ()
+        if inputs is None
+        else (jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(x)), inputs),)
+    )
     like = jax.eval_shape(chip, key, *rows, *args)
     _check_values(like)
     rank, processes = jax.process_index(), jax.process_count()

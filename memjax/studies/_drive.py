@@ -186,12 +186,17 @@ def _metrics(config: Config, study: Study, values: dict, rule: Any, indices: Any
     if indices is not None:
         found["sobol"] = {
             name: {
-                "first": [float(x[i]) for x in (indices.first, indices.first_low, indices.first_high)],
-                "total": [float(x[i]) for x in (indices.total, indices.total_low, indices.total_high)],
+                "first": [_number(x[i]) for x in (indices.first, indices.first_low, indices.first_high)],
+                "total": [_number(x[i]) for x in (indices.total, indices.total_low, indices.total_high)],
             }
             for i, name in enumerate(indices.names)
         }
     return found
+
+
+def _number(x: float) -> float | None:
+    """Return x for JSON, which has no nan: too few base samples, or all alike, give no interval."""
+    return float(x) if np.isfinite(x) else None
 
 
 def _write(out, config, study, values, drawn, found, rule, indices) -> None:
@@ -209,5 +214,5 @@ def _write(out, config, study, values, drawn, found, rule, indices) -> None:
     plot.save(plot.chip_distribution(y, label, threshold=threshold), folder / "distribution.png")
     if study.metric == "accuracy":
         plot.save(plot.yield_curve(y, f"threshold of the {label}", at=threshold), folder / "yield.png")
-    if indices is not None:
+    if indices is not None and np.isfinite([indices.first, indices.total]).all():
         plot.save(plot.sobol_bars(indices), folder / "sobol.png")
