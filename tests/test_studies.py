@@ -221,6 +221,7 @@ def test_every_chip_learns(tmp_path):
 )
 def test_mc_refuses(tmp_path, monkeypatch, args, complaint):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")  # what the command sets where nobody has
     (tmp_path / "tiny.yaml").write_text(config.dump(settings()))
     (tmp_path / "arrays.yaml").write_text(config.dump(settings(monte_carlo={"study": "arrays"})))
     with pytest.raises((UserError, ValueError), match=r".") as refused:
@@ -230,6 +231,7 @@ def test_mc_refuses(tmp_path, monkeypatch, args, complaint):
 
 def test_mc_prints_a_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     arrays = settings(
         array={"n_inputs": 6, "n_outputs": 4, "module_size": 4}, monte_carlo={"study": "arrays", "steps": 5}
     )

@@ -1,5 +1,6 @@
 """`memjax mc`: many sampled chips, from one core to many hosts; a table, a file of values and figures."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -41,6 +42,8 @@ def mc(
     process_id: Annotated[int | None, typer.Option(help="This process's number, from 0.")] = None,
 ) -> None:
     """Sample many chips: deploy a network on them, let them learn, or step bare arrays; yield and what decides it."""
+    # Chips are independent, and a processor works them best as one device a core. It is up to the user's own setting.
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count() or 1))
     from memjax import monte_carlo
 
     monte_carlo.start_hosts(coordinator, processes, process_id)  # before anything else of JAX
