@@ -1,6 +1,7 @@
 """Pulse trains, retention and endurance: mean responses, noise told apart, drift by level, trends."""
 
 import gzip
+import tempfile
 from pathlib import Path
 
 import jax
@@ -110,9 +111,12 @@ def retained(folder: Path) -> dict:
         table = _columns(path)
         data = fitting.read({"v": table[0]} | {f"i{k}": c for k, c in enumerate(table[1:])}, "retention", interval=1.0)
         found = fitting.drift(data)
-        rows = retention.by_level(found)
-        out[str(levels)] = rows
-        for low, high, count, mean, error in rows:
+        out[str(levels)] = []
+        for low, high, count, mean, error in retention.by_level(found):
+            out[str(levels)].append({
+                "from": low, "to": high if np.isfinite(high) else None, "levels": count,
+                "mean": mean, "error": error if np.isfinite(error) else None,
+            })  # fmt: skip
             print(
                 f"retention {levels}: R0 {low / 1e3:.0f}-{high / 1e3:.0f} kohm, {count} levels: "
                 f"nu {mean:.5f} +- {error:.5f}"
@@ -173,12 +177,10 @@ def predictive(folder: Path, out: Path) -> dict:
     data = fitting.read(folder / "aihwkit-gong" / "gong_et_al.csv", "pulses")
     found = fitting.fit(data, "soft_bounds", starts=32)
     noise = fitting.step_noise(found)
-    where = out / "gong"
-    if not where.exists():
-        fitting.save(
-            found, where, arrays=fitting.arrays(found, noise), licence="MIT (IBM)", citation="Gong et al. (2018)"
-        )
-    made = presets.load(str(where / "preset.yaml"))
+    with tempfile.TemporaryDirectory() as where:
+        source = {"licence": "MIT (IBM)", "citation": "Gong et al. (2018)"}
+        saved = fitting.save(found, Path(where) / "gong", arrays=fitting.arrays(found, noise), figure=False, **source)
+        made = presets.load(str(saved / "preset.yaml"))
     model, params, share = made.device, made.params, made.meta.arrays.read_noise
     inner = params.inner if hasattr(params, "inner") else params
     values = found.values
@@ -215,13 +217,8 @@ def predictive(folder: Path, out: Path) -> dict:
     return {"covered": covered}
 
 
-def run(folder: Path, out: Path) -> dict:
-    """Make all tables."""
-    return {
-        "gong": gong(folder),
-        "crosssim": crosssim(folder),
-        "retention": retained(folder),
-        "uniformity": uniformity(folder),
-        "endurance": endurance(folder),
-        "predictive": predictive(folder, out),
-    }
+def parts(folder: Path, out: Path) -> dict:
+    """Return {name of a part: function that makes it}."""
+    each = {"gong": gong, "crosssim": crosssim, "retention": retained, "uniformity": uniformity, "endurance": endurance}
+    found = {f"pulsed/{name}": lambda make=make: make(folder) for name, make in each.items()}
+    return found | {"pulsed/predictive": lambda: predictive(folder, out)}

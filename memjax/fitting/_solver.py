@@ -1,6 +1,6 @@
 """Levenberg-Marquardt from many starts at once."""
 
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -31,6 +31,23 @@ def optimistix():
     return optimistix
 
 
+@cache
+def _marquardt():
+    """Return the solver: optimistix's with the damping adapted after nearly every step.
+
+    optimistix lowers the damping only where the prediction was right within 1 %, which a model with thresholds hardly
+    ever is: along a narrow valley it then stays at gradient descent, and stops there when its steps are used up.
+    """
+    optx = optimistix()
+
+    class Marquardt(optx.LevenbergMarquardt):
+        def __init__(self, rtol: float, atol: float):
+            super().__init__(rtol, atol)
+            self.search = optx.ClassicalTrustRegion(high_cutoff=0.5, high_constant=5.0)
+
+    return Marquardt(rtol=1e-6, atol=1e-8)
+
+
 def starts(problem: Problem, number: int, key: Array) -> Array:
     """Draw random starts theta [number, P] all over the box."""
     return SPREAD * jax.random.normal(key, (number, problem.size), float)
@@ -42,8 +59,7 @@ def minimise(problem: Problem, theta, *, robust: float | None = None, noise=NOIS
 
     Raises ImportError without optimistix.
     """
-    optx = optimistix()
-    solver = optx.LevenbergMarquardt(rtol=1e-7, atol=1e-9)
+    optx, solver = optimistix(), _marquardt()
 
     def one(start):
         def error(theta, _):

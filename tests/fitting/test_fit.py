@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from synthetic import coverage, loop_problem, pulse_problem, stdp_problem
+from synthetic import LOOPS, PULSES, loop_problem, problem_of, trials
 
 from memjax import cli, devices, fitting, presets
 from memjax.fitting import loops, uncertainty
@@ -16,27 +16,55 @@ KEY = jax.random.key(0)
 CALIBRATED = 100  # trials
 
 
-def within(shares):
+def calibrated(device):
     """Hold the share of intervals with the truth in them: 92 to 98 % of all, at least 87 % of each parameter's."""
+    found = trials(*problem_of(device), CALIBRATED, KEY)
+    shares = found.inside
     assert 0.92 <= np.mean(list(shares.values())) <= 0.98, shares
     assert min(shares.values()) >= 0.87, shares
 
 
 def test_intervals_of_an_stdp_window_are_calibrated():
-    within(coverage(*stdp_problem(), CALIBRATED, KEY))
+    calibrated("stdp")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", ["soft_bounds", "exponential", "power_law"])
+@pytest.mark.parametrize("device", PULSES)
 def test_intervals_of_pulse_trains_are_calibrated(device):
-    within(coverage(*pulse_problem(device), CALIBRATED, KEY))
+    calibrated(device)
 
 
-# The others are not calibrated: thresholds and bounds that a state meets are kinks, where no linear interval holds.
 @pytest.mark.slow
-@pytest.mark.parametrize("device", ["metastable_switch", "generalised_metastable_switch"])
+@pytest.mark.parametrize("device", LOOPS)
 def test_intervals_of_loops_are_calibrated(device):
-    within(coverage(*loop_problem(device), CALIBRATED, KEY))
+    calibrated(device)
+
+
+def test_every_fittable_model_is_calibrated():
+    assert [*LOOPS] == fitting.fittable("loop")
+    assert [*PULSES] == fitting.fittable("pulses")
+
+
+@pytest.mark.parametrize(
+    "device, amplitudes, unseen",
+    [
+        # What never meets a bound knows r_off and the states from one resistance a loop.
+        ("linear_ion_drift", (0.8, 1.2), {"r_off", "mu", "x0[0]", "x0[1]"}),
+        ("vteam", (0.6, 0.8), {"k_on", "k_off", "r_off", "x0[0]", "x0[1]"}),
+    ],
+)
+def test_what_weak_drives_leave_open_is_named(monkeypatch, device, amplitudes, unseen):
+    frequencies = {"linear_ion_drift": (1.0, 1.0), "vteam": (10.0, 10.0)}[device]
+    truth = LOOPS[device][2] | ({"k_on": 8.0, "k_off": 3.0} if device == "vteam" else {})
+    monkeypatch.setitem(LOOPS, device, (amplitudes, frequencies, truth))
+    problem, phi = loop_problem(device, points=60)
+    with jax.enable_x64(True):
+        problem = jax.tree.map(jnp.asarray, problem)
+        blind = uncertainty.directions(problem, uncertainty.covariance(problem, jnp.asarray(phi)))
+    assert blind
+    named = set().union(*(direction.weights for direction in blind))
+    assert named >= unseen - {"k_on", "k_off"}, named
+    assert named & {"mu", "k_on", "k_off"}
 
 
 def test_a_pair_that_only_a_ratio_determines_is_named():
