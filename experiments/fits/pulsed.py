@@ -184,7 +184,7 @@ def predictive(folder: Path, out: Path) -> dict:
     model, params, share = made.device, made.params, made.meta.arrays.read_noise
     inner = params.inner if hasattr(params, "inner") else params
     values = found.values
-    covered, curves = [], {}
+    covered, sds, curves = [], [], {}
     for k, name in enumerate(("up", "down")):
         sign = 1.0 if name == "up" else -1.0
         state = model.init(params, jnp.full(2000, values[f"x0_{name}"]))
@@ -198,10 +198,11 @@ def predictive(folder: Path, out: Path) -> dict:
         sample = low + (high - low) * x
         band = np.quantile(sample, [0.025, 0.975], axis=1)
         covered.append(float(np.mean((data.g[k] >= band[0]) & (data.g[k] <= band[1]))))
+        sds.append((float(np.std(data.g[k] - sample.mean(1))), float(np.mean(sample.std(1)))))
         curves[name] = (sample.mean(1), band)
         print(
             f"predictive {name}: {100 * covered[-1]:.1f} % of the points in the 95 % band; sd about the mean "
-            f"{np.std(data.g[k] - sample.mean(1)):.3f} measured, {np.mean(sample.std(1)):.3f} simulated"
+            f"{sds[-1][0]:.3f} measured, {sds[-1][1]:.3f} simulated"
         )
     fig = plot.figure(3.5, 2.6)
     ax = fig.add_subplot()
@@ -214,7 +215,8 @@ def predictive(folder: Path, out: Path) -> dict:
     ax.set_ylabel("conductance (data's unit)", fontsize=8)
     ax.legend(fontsize=7, frameon=False)
     plot.save(fig, out / "predictive.png")
-    return {"covered": covered}
+    measured, simulated = zip(*sds, strict=True)
+    return {"covered": covered, "measured": measured, "simulated": simulated}
 
 
 def parts(folder: Path, out: Path) -> dict:

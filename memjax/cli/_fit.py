@@ -29,6 +29,9 @@ def fit(
         list[str] | None, typer.Option(metavar="FIELD=LOW:HIGH", help="A box, SI units; repeatable.")
     ] = None,
     starts: Annotated[int, typer.Option(help="Random starts.")] = 64,
+    method: Annotated[
+        str, typer.Option(help="levenberg_marquardt, or adam: by the gradient first.")
+    ] = "levenberg_marquardt",
     bootstrap: Annotated[int, typer.Option(help="Refits of resampled residuals for the intervals; 0: none.")] = 0,
     folds: Annotated[int, typer.Option(help="Parts of the data left out in turn; 0: compare models by BIC.")] = 0,
     profile: Annotated[str | None, typer.Option(help="Parameters to profile, with commas.")] = None,
@@ -88,6 +91,7 @@ def fit(
             found,
             name,
             starts=starts,
+            method=method,
             key=jax.random.key(seed),
             hold={k: v for k, v in held.items() if k in own},
             bounds={k: v for k, v in boxes.items() if k in own},

@@ -14,6 +14,7 @@ from memjax.fitting import pulses, spaces
 from memjax.fitting._fit import Fit, compare, fit, profile
 from memjax.fitting._save import arrays, device_params, draw, quality, save, step_noise, summary
 from memjax.fitting.data import Loop, Pulses, Retention, Window, read
+from memjax.fitting.population import population
 from memjax.fitting.retention import drift
 from memjax.fitting.spread import components, trend
 from memjax.fitting.state_space import split
@@ -33,6 +34,7 @@ __all__ = [
     "drift",
     "fit",
     "fittable",
+    "population",
     "profile",
     "quality",
     "read",

@@ -71,6 +71,7 @@ def fit(
     robust: float | None = ROBUST,
     bootstrap: int = 0,
     folds: int = 0,
+    method: str = _solver.METHODS[0],
     steps: int = _solver.STEPS,
     **options: Any,
 ) -> Fit:
@@ -79,8 +80,9 @@ def fit(
     data: one data set, or several of one kind, which share the parameters.  device: a model's name (for STDP windows
     "stdp").  starts: random starts, all at once.  hold, free, bounds: see `loops.problem`.  robust: size of a misfit,
     of the peak, from which on it counts linearly; None: least squares.  bootstrap: refits of resampled residuals, which
-    then give the intervals.  folds: cross-validation by that many parts of the data.  options: `start` ("fitted",
-    "periodic"), `by` ("resistor", "voltage") and `substeps` of loops.
+    then give the intervals.  folds: cross-validation by that many parts of the data.  method: "levenberg_marquardt", or
+    "adam" before it.  steps: of Levenberg-Marquardt, at most.  options: `start` ("fitted", "periodic"), `by`
+    ("resistor", "voltage") and `substeps` of loops.
 
     Works in float64 whatever the caller's setting is.  Raises ValueError for what cannot be fitted, ImportError
     without optimistix (pip install "memjax[fit]").
@@ -93,13 +95,15 @@ def fit(
         raise ValueError(
             f"starts = {starts}, folds = {folds}, bootstrap = {bootstrap}: accepted are 1 or more, 0 or 2 up, 0 or more"
         )
+    if method not in _solver.METHODS:
+        raise ValueError(f"method {method!r}: accepted are {', '.join(_solver.METHODS)}")
     _solver.optimistix()
     kind = kinds.pop()
     key = jax.random.key(0) if key is None else key
     with jax.enable_x64(True):
         problem, held = _state(kind, device, sets, hold, free, bounds, options)
         problem = jax.tree.map(jnp.asarray, problem)
-        found = _solver.minimise(problem, _solver.starts(problem, starts, key), robust=robust, steps=steps)
+        found = _solver.search(problem, _solver.starts(problem, starts, key), method, robust=robust, steps=steps)
         order = _solver.best(found)
         theta, costs = np.asarray(found.theta)[order], np.asarray(found.cost)[order]
         if not np.isfinite(costs[0]):

@@ -11,6 +11,7 @@ from synthetic import LOOPS, PULSES, loop_problem, problem_of, trials
 
 from memjax import cli, devices, fitting, presets
 from memjax.fitting import loops, uncertainty
+from memjax.fitting import problem as problems
 
 KEY = jax.random.key(0)
 CALIBRATED = 100  # trials
@@ -41,8 +42,7 @@ def test_intervals_of_loops_are_calibrated(device):
 
 
 def test_every_fittable_model_is_calibrated():
-    assert [*LOOPS] == fitting.fittable("loop")
-    assert [*PULSES] == fitting.fittable("pulses")
+    assert [*LOOPS, *PULSES] == [*fitting.fittable("loop"), *fitting.fittable("pulses")]
 
 
 @pytest.mark.parametrize(
@@ -172,3 +172,75 @@ def test_the_demo_runs(monkeypatch, capsys, tmp_path):
     assert not ended.value.code
     assert "up: read noise 0.04" in capsys.readouterr().out
     assert presets.load(out + "/preset.yaml").meta.source.licence == "MIT (IBM)"
+
+
+def windows(rng, devices=6, cycles=4, d2d=0.3, c2c=0.1, noise=0.02):
+    """Return STDP windows whose amplitude differs by d2d from device to device, by c2c from cycle to cycle."""
+    dt = np.concatenate([-np.geomspace(1e-3, 0.1, 30), np.geomspace(1e-3, 0.1, 30)])
+    found, names = [], []
+    for device in range(devices):
+        a_plus = 0.8 + d2d * rng.normal()
+        for _ in range(cycles):
+            plus = (a_plus + c2c * rng.normal()) * np.exp(-dt.clip(0) / 0.017)
+            dg = np.where(dt > 0, plus, -0.4 * np.exp(dt.clip(max=0) / 0.034))
+            dg = dg + noise * rng.normal(size=dt.size)
+            found.append(fitting.read({"dt": dt, "dg": dg}))
+            names.append(f"device {device}")
+    return found, names
+
+
+def test_a_population_of_fits_tells_devices_from_cycles():
+    """The amplitude differs between devices and cycles, nothing else does; what a fit did not know is no spread."""
+    data, names = windows(np.random.default_rng(0))
+    fits = [fitting.fit(one, "stdp", starts=4) for one in data]
+    found = fitting.population(fits, names)
+    assert found["a_plus"].d2d.low < 0.3 < found["a_plus"].d2d.high
+    assert found["a_plus"].c2c.low < 0.1 < found["a_plus"].c2c.high
+    np.testing.assert_allclose(found["a_plus"].relative, found["a_plus"].d2d.value / found["a_plus"].mean.value)
+    for name, truth in (("tau_plus", 0.017), ("a_minus", 0.4), ("tau_minus", 0.034)):
+        assert found[name].d2d.low == 0.0
+        assert found[name].c2c.value < 0.03
+        assert found[name].mean.low < truth < found[name].mean.high
+    with pytest.raises(ValueError, match="24 fits of stdp for 3 devices"):
+        fitting.population(fits, names[:3])
+
+
+def test_residuals_drawn_anew_give_the_same_intervals():
+    """Of independent noise the bootstrap and Gauss-Newton say the same."""
+    data, _ = windows(np.random.default_rng(1), devices=1, cycles=1)
+    plain = fitting.fit(data[0], "stdp", starts=4)
+    drawn = fitting.fit(data[0], "stdp", starts=4, bootstrap=400)
+    assert drawn.bootstrap.shape == (400, 4)
+    for name in plain.values:
+        width = [fit.high[name] - fit.low[name] for fit in (plain, drawn)]
+        np.testing.assert_allclose(width[0], width[1], rtol=0.25)
+        assert drawn.low[name] < plain.values[name] < drawn.high[name]
+
+
+def test_adam_ends_where_levenberg_marquardt_does():
+    """By forward derivatives or by the gradient through the pulses: the same minimum."""
+    rng = np.random.default_rng(2)
+    k = np.arange(1, 61)
+    g = np.stack([1 - np.exp(-k / 25), np.exp(-k / 40)]) + 0.01 * rng.normal(size=(2, 60))
+    data = fitting.read({"up": g[0], "down": g[1]}, "pulses")
+    found = [fitting.fit(data, "soft_bounds", starts=8, method=m) for m in ("levenberg_marquardt", "adam")]
+    np.testing.assert_allclose(found[1].costs[0], found[0].costs[0], rtol=1e-5)
+    for name, value in found[0].values.items():
+        np.testing.assert_allclose(found[1].values[name], value, rtol=2e-3, atol=2e-3)
+    with pytest.raises(ValueError, match="method 'newton': accepted are levenberg_marquardt, adam"):
+        fitting.fit(data, "soft_bounds", method="newton")
+
+
+def test_the_gradient_goes_through_the_circuit(x64):
+    """Reverse and forward derivatives of a loop behind a resistor agree: Adam takes the one, the rest the other."""
+    t = np.arange(30) / 300
+    loop = fitting.read({"v": np.sin(20 * np.pi * t), "i": 1e-4 * np.sin(20 * np.pi * t)}, frequency=10.0, r_series=1e3)
+    problem = jax.tree.map(jnp.asarray, loops.problem("metastable_switch", [loop]))
+    theta = 0.3 * jax.random.normal(KEY, (problem.size,), float)
+
+    def cost(theta):
+        return jnp.sum(problems.residuals(problem, theta) ** 2)
+
+    reverse = jax.jit(jax.grad(cost))(theta)
+    forward = jax.jit(jax.jacfwd(cost))(theta)
+    np.testing.assert_allclose(reverse, forward, rtol=1e-6, atol=1e-9)
