@@ -18,10 +18,11 @@ sys.path.insert(0, str(HERE))
 
 
 def studies(data: Path, starts: int, out: Path) -> dict:
+    import calibration
     import knowm
     import pulsed
 
-    return knowm.parts(data / "knowm-sdc-iv", starts) | pulsed.parts(data, out)
+    return calibration.parts() | knowm.parts(data / "knowm-sdc-iv", starts) | pulsed.parts(data, out)
 
 
 def merge(folder: Path, out: Path) -> None:
@@ -64,7 +65,7 @@ def main() -> None:
     todo = {name: run for name, run in todo.items() if any(fnmatch.fnmatch(name, p) for p in given.only)}
     if given.list:
         return print("\n".join(todo))
-    if given.data is None:
+    if given.data is None and any(not name.startswith("calibration") for name in todo):
         parser.error("give --data")
     from memjax import files
 

@@ -207,6 +207,15 @@ def crosssim(r: dict) -> str:
     return table(header, rows)
 
 
+def calibration(r: dict) -> str:
+    rows = []
+    for model, one in r["calibration"].items():
+        worst = min(one["inside"], key=one["inside"].get)
+        least = f"{percent(one['inside'][worst], 0)} (`{worst}`)"
+        rows.append([f"`{model}`", str(len(one["inside"])), percent(one["pooled"], 1), least])
+    return table(["model", "parameters", "intervals with the truth, %", "of one parameter, at least"], rows)
+
+
 def uniformity(r: dict) -> str:
     u = r["pulsed"]["uniformity"]
     d, c = u["d2d"], u["c2c"]
@@ -239,7 +248,8 @@ def endurance(r: dict) -> str:
 BLOCKS = {
     f.__name__: f
     for f in (
-        drive, alone, pairs, selection, unseen, whole, gong, predictive, crosssim, uniformity, retention, endurance,
+        calibration, drive, alone, pairs, selection, unseen, whole,
+        gong, predictive, crosssim, uniformity, retention, endurance,
     )
 }  # fmt: skip
 

@@ -1,7 +1,5 @@
 """Synthetic measurements of every fittable model, with parameters that the data can determine."""
 
-import sys
-import time
 from typing import NamedTuple
 
 import jax
@@ -172,22 +170,3 @@ def problem_of(device: str):
     if device == "stdp":
         return stdp_problem()
     return pulse_problem(device) if device in PULSES else loop_problem(device)
-
-
-def main() -> None:
-    """Print how the intervals of the named models are calibrated: python tests/fitting/synthetic.py vteam wox"""
-    for device in sys.argv[1:] or [*LOOPS, *PULSES, "stdp"]:
-        begun = time.process_time()
-        found = trials(*problem_of(device), 100, jax.random.key(0))
-        print(
-            f"{device}: {100 * np.mean(list(found.inside.values())):.1f} % of the intervals hold the truth, deviance "
-            f"{found.deviance:.1f} of {len(found.inside)}, {found.unfinished} unfinished; "
-            f"{time.process_time() - begun:.0f} s CPU"
-        )
-        for name, share in found.inside.items():
-            mean, sd = found.score[name]
-            print(f"    {name:12s} {100 * share:5.1f} %   score {mean:+.2f}, sd {sd:.2f}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
