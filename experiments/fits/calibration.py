@@ -31,5 +31,5 @@ def measure(device: str) -> dict:
 
 def parts() -> dict:
     """Return {name of a part: function that makes it}."""
-    models = [*synthetic.LOOPS, *synthetic.PULSES, "stdp"]
+    models = [*synthetic.LOOPS, *synthetic.PULSES, *synthetic.RELAXATION, "stdp"]
     return {f"calibration/{model}": lambda model=model: measure(model) for model in models}

@@ -13,7 +13,10 @@ def fit(
     data: Annotated[
         list[Path] | None, typer.Argument(help="CSV files (.csv, .csv.gz) of one kind; loops share the parameters.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Model, or several with commas: the best is kept, all are listed.")] = "",
+    device: Annotated[
+        str,
+        typer.Option(help="Model, or several with commas: the best is kept, all are listed; retention: none, drift."),
+    ] = "",
     kind: Annotated[str | None, typer.Option(help="loop, pulses, retention or stdp; default: by the columns.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns by name or number from 1, as v=1,i=2.")] = None,
     units: Annotated[str | None, typer.Option(help="Units, as v=mV,i=uA; default: the header's, else SI.")] = None,
@@ -75,7 +78,7 @@ def fit(
     if len(kinds) > 1:
         raise UserError(f"the files hold different kinds of data: {', '.join(f'{d.name} {d.kind}' for d in found)}")
     kind = kinds.pop()
-    if kind == "retention":
+    if kind == "retention" and not device:
         return _retention(found, out)
     names = _models(device or ("stdp" if kind == "stdp" else ""), kind, fitting.fittable(kind))
     held = {k: _number("hold", v) for text in hold or [] for k, v in _pairs("hold", text).items()}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from memjax.fitting import _solver, loops, pulses, stdp, uncertainty
+from memjax.fitting import _solver, loops, pulses, retention, stdp, uncertainty
 from memjax.fitting import problem as problems
 from memjax.fitting.data import Data
 from memjax.fitting.problem import Problem
@@ -180,7 +180,7 @@ def _state(kind, device, sets, hold, free, bounds, options):
     elif kind == "stdp":
         problem = stdp.problem(sets, bounds=bounds, **options)
     else:
-        raise ValueError("retention traces are fitted level by level: see fitting.retention.drift")
+        problem = retention.problem(device, sets, hold=hold, bounds=bounds, **options)
     return problem, dict(problem.inputs.get("held", {}))
 
 
@@ -193,7 +193,7 @@ def _blocks(data) -> list[np.ndarray]:
         ends = np.cumsum([0, *(len(one.dt) for one in data)])
         return [np.arange(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
     length, first, found = max(one.g.shape[1] for one in data), 0, []
-    for one in data:
+    for one in data:  # ramps of pulses, or levels
         ramp, pulse = np.nonzero(~np.isnan(one.g))
         found.append((first + ramp) * length + pulse)
         first += len(one.g)

@@ -204,7 +204,7 @@ def profile(problem: Problem, theta, name: str, *, points: int = 21, reach: floa
     return {"value": value, "deviance": used * np.log(rss / rss.min())}
 
 
-@partial(jax.jit, static_argnames=("k", "robust"))
+@partial(jax.jit, static_argnames=("robust",))
 def _profile(problem, centre, width, theta, k, robust, noise):
     def one(centre, width):
         held = problem.replace(centre=centre, width=width)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from memjax.fitting import _solver, loops, pulses, stdp, uncertainty
+from memjax.fitting import _solver, loops, pulses, retention, stdp, uncertainty
 from memjax.fitting import problem as problems
-from memjax.fitting.data import Loop, Pulses, Window
+from memjax.fitting.data import Loop, Pulses, Retention, Window
 
 NOISE = 0.02  # of the peak
 
@@ -62,6 +62,7 @@ PULSES = {
     },
     "power_law": {"g_min": 0.0, "g_max": 1.0, "step_up": 0.02, "step_down": 0.02, "p_up": 1.8, "p_down": 2.2},
 }  # fmt: skip
+RELAXATION = {"volatile": {"tau": 0.08, "g_min": 2e-5, "x0[0]": 0.78, "x0[1]": 0.4}}
 STDP = {"a_plus": 0.8, "tau_plus": 0.017, "a_minus": 0.4, "tau_minus": 0.034}
 
 
@@ -92,6 +93,15 @@ def pulse_problem(device: str):
     truth = PULSES[device] | {"x0_up": 0.05, "x0_down": 0.9}
     g = np.tile(np.linspace(0, 1, 150), (4, 1))
     found = pulses.problem(device, [Pulses("ramps", "", g, np.array([True, False, True, False]), None, "1")])
+    with jax.enable_x64(True):
+        curve = np.asarray(found.predict({n: jnp.asarray(truth[n]) for n in found.names}, found.inputs))
+    return found.replace(data=curve), problems.phi_of(found, truth)
+
+
+def relaxation_problem(device: str):
+    t = np.arange(1, 101) * 3e-3
+    found = retention.problem(device, [Retention("levels", "", t, np.stack([1e-4 - 1e-4 * t, 6e-5 - 1e-4 * t]))])
+    truth = RELAXATION[device]
     with jax.enable_x64(True):
         curve = np.asarray(found.predict({n: jnp.asarray(truth[n]) for n in found.names}, found.inputs))
     return found.replace(data=curve), problems.phi_of(found, truth)
@@ -169,4 +179,6 @@ def problem_of(device: str):
     """Return the problem and the truth of any fittable model."""
     if device == "stdp":
         return stdp_problem()
+    if device in RELAXATION:
+        return relaxation_problem(device)
     return pulse_problem(device) if device in PULSES else loop_problem(device)
