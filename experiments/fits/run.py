@@ -40,8 +40,9 @@ def merge(folder: Path, out: Path) -> None:
         here[last] = part["result"]
         found.setdefault("seconds", {})[part["part"]] = part["cpu_seconds"]
     found["chosen"] = {name: knowm.chosen(rows) for name, rows in found.get("pairs", {}).items()}
-    (out / "results.json").write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    tables.write(out / "README.md", found)
+    text = json.dumps(found, indent=1) + "\n"
+    (out / "results.json").write_text(text)
+    tables.write(out / "README.md", json.loads(text))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The README's tables and figures of speech, written from results.json: between `<!-- name -->` and `<!-- end -->`."""
+"""The README's tables and sentences with numbers, written from results.json: between `<!-- name -->` and `<!-- end -->`."""
 
 import difflib
 import re
