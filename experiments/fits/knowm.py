@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-import jax
 import numpy as np
 
 from memjax import fitting
@@ -61,11 +60,14 @@ def alone(data: dict, model: str, starts: int) -> dict:
     return rows
 
 
-def jointly(data: dict, name: str, use, model: str, starts: int, *, folds: int = 0) -> dict:
-    """Fit one set of parameters to several frequencies, and predict every loop of the series from its drive alone."""
+def jointly(data: dict, name: str, use, model: str, starts: int, *, folds: int = 0, start: str = "fitted") -> dict:
+    """Fit one set of parameters to several frequencies, and predict every loop of the series from its drive alone.
+
+    start: the state at a loop's first point is fitted, or the one that a period brings back ("periodic").
+    """
     own = series(data, name)
     use = [f for f in use if f in own]
-    found = fitting.fit([own[f] for f in use], model, starts=starts, folds=folds, key=jax.random.key(0))
+    found = fitting.fit([own[f] for f in use], model, starts=starts, folds=folds, start=start)
     near = [dict(zip(found.problem.names, map(float, one), strict=True)) for one in found.near[:10]]
     predicted = {
         f: [loops.error(loop, loops.predicted(model, values, found.held, loop).current) for values in near]
@@ -141,6 +143,10 @@ def parts(folder: Path, starts: int) -> dict:
         for model in PAIRED:
             found[f"pairs/{name}/{model}"] = lambda name=name, model=model: jointly(
                 read(folder), name, FITTED, model, starts, folds=FOLDS
+            )
+        for model in ALONE:
+            found[f"periodic/{name}/{model}"] = lambda name=name, model=model: jointly(
+                read(folder), name, FITTED, model, starts, start="periodic"
             )
     for name in WHOLE:
         for model in ALONE:
