@@ -27,12 +27,16 @@ def gong(folder: Path) -> dict:
         "towards": pulses.in_si(down.values, pulses.frame([side["down"]]))["g_min"],
         "rmse": down.rmse[0] * span["down"],
     }
-    # A linear branch: exponent 0; soft bounds and a power beside it.
-    linear = fitting.fit(side["up"], "power_law", starts=32, robust=None, hold={"p_up": 0.0})
+    # A straight line: exponent 0, and bounds that are not met; beside it a line that ends at a bound, and soft bounds.
+    far = {"p_up": 0.0, "g_min": -1.0, "g_max": 2.0}
+    linear = fitting.fit(side["up"], "power_law", starts=32, robust=None, hold=far)
+    ended = fitting.fit(side["up"], "power_law", starts=32, robust=None, hold={"p_up": 0.0})
     bent = fitting.fit(side["up"], "soft_bounds", starts=32, robust=None)
-    scale = pulses.frame([side["up"]])
-    slope = linear.values["step_up"] * (linear.values["g_max"] - linear.values["g_min"]) * scale.span
-    out["up"] = {"slope": slope, "rmse": linear.rmse[0] * span["up"], "bic": {"linear": linear.bic, "soft": bent.bic}}
+    range_ = far["g_max"] - far["g_min"]
+    slope = [getattr(linear, end)["step_up"] * range_ * span["up"] for end in ("values", "low", "high")]
+    bics = {"linear": linear.bic, "ended": ended.bic, "soft": bent.bic}
+    last = (1 - ended.values["x0_up"]) / ended.values["step_up"]  # pulses to the bound
+    out["up"] = {"slope": slope, "rmse": linear.rmse[0] * span["up"], "bic": bics, "pulses_to_the_bound": last}
     for name, found in (("up", linear), ("down", down)):
         noise = fitting.step_noise(found)[name]
         factor = span[name]
@@ -48,7 +52,7 @@ def gong(folder: Path) -> dict:
         }
     d, u = out["down"], out["up"]
     print("gong: down exponential, constant {:.0f} pulses ({:.0f} to {:.0f})".format(*d["constant"]))
-    print(f"gong: up slope {u['slope']:.5f} a pulse; BIC linear {u['bic']['linear']:.1f}, soft {u['bic']['soft']:.1f}")
+    print(f"gong: up slope {u['slope'][0]:.5f} a pulse; BIC", {name: round(x, 1) for name, x in u["bic"].items()})
     for name in ("up", "down"):
         n = out[name]["noise"]
         print(

@@ -1,4 +1,4 @@
-"""The README's tables and sentences with numbers, written from results.json: between `<!-- name -->` and `<!-- end -->`."""
+"""The README's tables and sentences with numbers, from results.json: between `<!-- name -->` and `<!-- end -->`."""
 
 import difflib
 import re
@@ -60,62 +60,63 @@ def _spread(row: dict, f: str) -> str:
 def pairs(r: dict) -> str:
     rows = []
     for name, models in r["pairs"].items():
-        first = r["chosen"][name]["held_out"][0]
-        for model in r["chosen"][name]["held_out"]:
+        order = r["chosen"][name]["bic"]
+        for model in order:
             row = {k: keyed(v) if isinstance(v, dict) else v for k, v in models[model].items()}
             rows.append(
                 [
                     name.replace("-", " "),
-                    f"**`{model}`**" if model == first else f"`{model}`",
+                    f"**`{model}`**" if model == order[0] else f"`{model}`",
                     ", ".join(percent(row["fit"][f], 1) for f in FITTED),
-                    percent(row["held_out"]),
                     _spread(row, "1"),
                     _spread(row, "1000"),
                     str(len(row["unseen"])),
                 ]
             )
-        copy = keyed(r["copy"][name])
-        rows.append(
-            [
-                name.replace("-", " "),
-                "copy the nearest loop",
-                "-",
-                "-",
-                percent(copy["1"], 1),
-                percent(copy["1000"], 1),
-                "-",
-            ]
-        )
-    header = ["series", "model", "fitted: 10, 100 Hz", "held out", "predicted 1 Hz", "predicted 1000 Hz", "unseen"]
-    return table(header, rows)
+        copy = [percent(keyed(r["copy"][name])[f], 1) for f in ("1", "1000")]
+        rows.append([name.replace("-", " "), "copy the nearest loop", "-", *copy, "-"])
+    header = ["series", "model", "fitted: 10, 100 Hz", "predicted 1 Hz", "predicted 1000 Hz", "unseen"]
+    return _choices(r) + table(header, rows)
+
+
+def _choices(r: dict) -> str:
+    """What the models chosen on the fitted loops predict of the others, by either criterion."""
+    lines = []
+    for criterion, title in (("bic", "BIC"), ("held_out", "held-out error")):
+        found = []
+        for name, order in r["chosen"].items():
+            model = order[criterion][0]
+            one = keyed(r["pairs"][name][model]["predicted"])
+            found.append(f"{name.replace('-', ' ')} `{model}` {percent(one['1'], 1)} and {percent(one['1000'], 1)} %")
+        lines.append(f"- Chosen by {title}, predicted 1 and 1000 Hz: {'; '.join(found)}.")
+    return "\n".join(lines) + "\n\n"
+
+
+def periodic(r: dict) -> str:
+    rows = []
+    for name, models in r["periodic"].items():
+        for model, row in models.items():
+            row = {k: keyed(v) if isinstance(v, dict) else v for k, v in row.items()}
+            fitted = ", ".join(percent(row["fit"][f], 1) for f in FITTED)
+            rows.append([name.replace("-", " "), f"`{model}`", fitted, _spread(row, "1"), _spread(row, "1000")])
+    return table(["series", "model", "fitted: 10, 100 Hz", "predicted 1 Hz", "predicted 1000 Hz"], rows)
 
 
 def selection(r: dict) -> str:
     rows = []
     for name, order in r["chosen"].items():
-        models = r["pairs"][name]
-        for k, model in enumerate(order["held_out"]):
-            row = models[model]
-            rows.append(
-                [
-                    name.replace("-", " "),
-                    f"`{model}`",
-                    str(row["parameters"]),
-                    percent(row["held_out"]),
-                    str(k + 1),
-                    f"{row['bic']:.0f}",
-                    str(order["bic"].index(model) + 1),
-                ]
-            )
-    return table(
-        ["series", "model", "parameters", "held out", "rank", "BIC", "rank, points counted by correlation"], rows
-    )
+        for k, model in enumerate(order["bic"]):
+            row = r["pairs"][name][model]
+            ranks = [str(k + 1), percent(row["held_out"]), str(order["held_out"].index(model) + 1)]
+            rows.append([name.replace("-", " "), f"`{model}`", str(row["parameters"]), f"{row['bic']:.0f}", *ranks])
+    header = ["series", "model", "parameters", "BIC, all points", "rank, points counted by correlation"]
+    return table([*header, "held-out error", "rank"], rows)
 
 
 def unseen(r: dict) -> str:
     lines = []
     for name, order in r["chosen"].items():
-        model = order["held_out"][0]
+        model = order["bic"][0]
         found = r["pairs"][name][model]["unseen"]
         lines.append(f"- {name.replace('-', ' ')}, `{model}`: {'; '.join(found) if found else 'all is determined'}.")
     return "\n".join(lines) + "\n"
@@ -142,12 +143,12 @@ def whole(r: dict) -> str:
 def gong(r: dict) -> str:
     g = r["pulsed"]["gong"]
     value, low, high = g["down"]["constant"]
-    bic = g["up"]["bic"]
+    (slope, least, most), bic, last = g["up"]["slope"], g["up"]["bic"], g["up"]["pulses_to_the_bound"]
     text = (
         f"Down: exponential in the number of pulses with the constant {value:.0f} ({low:.0f} to {high:.0f}; the "
-        "interval counts correlated residuals as fewer points). Up: a straight line, "
-        f"{g['up']['slope']:.5f} a pulse, preferred to soft bounds by {bic['soft'] - bic['linear']:.0f} units of "
-        "BIC.\n\n"
+        f"interval counts correlated residuals as fewer points). Up: a straight line, {slope:.5f} a pulse ({least:.5f} "
+        f"to {most:.5f}), preferred to soft bounds by {bic['soft'] - bic['linear']:.0f} units of BIC; a line that ends "
+        f"at a bound, after {last:.0f} pulses, by another {bic['linear'] - bic['ended']:.0f}.\n\n"
     )
     rows = []
     for side in ("up", "down"):
@@ -248,7 +249,7 @@ def endurance(r: dict) -> str:
 BLOCKS = {
     f.__name__: f
     for f in (
-        calibration, drive, alone, pairs, selection, unseen, whole,
+        calibration, drive, alone, pairs, selection, unseen, periodic, whole,
         gong, predictive, crosssim, uniformity, retention, endurance,
     )
 }  # fmt: skip

@@ -25,7 +25,7 @@ def calibrated(device):
     assert min(shares.values()) >= 0.87, shares
 
 
-@pytest.mark.parametrize("device", ["stdp", *RELAXATION])
+@pytest.mark.parametrize("device", ["stdp", *(pytest.param(name, marks=pytest.mark.broad) for name in RELAXATION)])
 def test_intervals_of_windows_and_relaxation_are_calibrated(device):
     calibrated(device)
 
@@ -52,7 +52,7 @@ def test_every_fittable_model_is_calibrated():
     [
         # What never meets a bound knows r_off and the states from one resistance a loop.
         ("linear_ion_drift", (0.8, 1.2), {"r_off", "mu", "x0[0]", "x0[1]"}),
-        ("vteam", (0.6, 0.8), {"k_on", "k_off", "r_off", "x0[0]", "x0[1]"}),
+        pytest.param("vteam", (0.6, 0.8), {"k_on", "k_off", "r_off", "x0[0]", "x0[1]"}, marks=pytest.mark.broad),
     ],
 )
 def test_what_weak_drives_leave_open_is_named(monkeypatch, device, amplitudes, unseen):
@@ -70,20 +70,19 @@ def test_what_weak_drives_leave_open_is_named(monkeypatch, device, amplitudes, u
 
 
 def test_a_pair_that_only_a_ratio_determines_is_named():
-    """Of vteam's speed and thickness, k / d alone matters."""
-    problem, phi = loop_problem("vteam", free=("d",), points=60)
-    with jax.enable_x64(True):
-        problem = jax.tree.map(jnp.asarray, problem)
-        sure = uncertainty.covariance(problem, jnp.asarray(phi))
-        blind = uncertainty.directions(problem, sure)
-    assert len(blind) == 1
-    assert set(blind[0].weights) == {"k_on", "k_off", "d"}
-    assert min(blind[0].weights.values()) > 0.9  # all three up together
-    assert "d" in blind[0].text
-    without, phi = loop_problem("vteam", points=60)
-    with jax.enable_x64(True):
-        without = jax.tree.map(jnp.asarray, without)
-        assert not uncertainty.directions(without, uncertainty.covariance(without, jnp.asarray(phi)))
+    """Of the mobility and the thickness of linear_ion_drift, mu / d^2 alone matters; without d all is determined."""
+
+    def unseen(free):
+        problem, phi = loop_problem("linear_ion_drift", free=free, points=60)
+        with jax.enable_x64(True):
+            problem = jax.tree.map(jnp.asarray, problem)
+            return uncertainty.directions(problem, uncertainty.covariance(problem, jnp.asarray(phi)))
+
+    (pair,) = unseen(("d",))
+    assert set(pair.weights) == {"mu", "d"}
+    np.testing.assert_allclose(pair.weights["d"] / pair.weights["mu"], 0.5, rtol=1e-3)  # up together
+    assert "only mu * d^-2 is determined" in pair.text
+    assert not unseen(())
 
 
 def measured(noise=0.01):
@@ -107,9 +106,8 @@ def test_a_loop_behind_a_resistor(tmp_path):
     np.testing.assert_allclose([drive.amplitude, drive.phase, drive.offset], [0.8, 0.7, 0.01], rtol=1e-6)
     unknown = loops.drive(loop._replace(r_series="fit"))
     np.testing.assert_allclose(unknown.r_series, 5e3, rtol=1e-4)
-    found = fitting.fit(loop, "metastable_switch", starts=8, folds=5)
+    found = fitting.fit(loop, "metastable_switch", starts=8)
     assert found.rmse[0] < 0.012
-    assert 0.008 < found.held_out < 0.03  # runs of four points, snaps included
     inside = [found.low[n] <= truth[n] <= found.high[n] for n in truth]
     assert sum(inside) >= len(truth) - 1
     assert any("c_parallel" in u.text for u in found.unseen)  # 10 Hz do not see it
@@ -173,7 +171,7 @@ def test_the_demo_runs(monkeypatch, capsys, tmp_path):
     assert presets.load(out + "/preset.yaml").meta.source.licence == "MIT (IBM)"
 
 
-def windows(rng, devices=6, cycles=4, d2d=0.3, c2c=0.1, noise=0.02):
+def windows(rng, devices=6, cycles=3, d2d=0.3, c2c=0.1, noise=0.02):
     """Return STDP windows whose amplitude differs by d2d from device to device, by c2c from cycle to cycle."""
     dt = np.concatenate([-np.geomspace(1e-3, 0.1, 30), np.geomspace(1e-3, 0.1, 30)])
     found, names = [], []
@@ -200,8 +198,17 @@ def test_a_population_of_fits_tells_devices_from_cycles():
         assert found[name].d2d.low == 0.0
         assert found[name].c2c.value < 0.03
         assert found[name].mean.low < truth < found[name].mean.high
-    with pytest.raises(ValueError, match="24 fits of stdp for 3 devices"):
+    with pytest.raises(ValueError, match="18 fits of stdp for 3 devices"):
         fitting.population(fits, names[:3])
+
+
+def test_points_left_out_are_predicted():
+    """Of a right model the error of what it did not see is the noise, and little more."""
+    data, _ = windows(np.random.default_rng(5), devices=1, cycles=1)
+    found = fitting.fit(data[0], "stdp", starts=4, folds=5)
+    noise = 0.02 / np.abs(data[0].dg).max()
+    assert 0.8 * noise < found.held_out < 1.4 * noise
+    assert found.held_out > found.rmse[0]
 
 
 def test_residuals_drawn_anew_give_the_same_intervals():
@@ -230,6 +237,7 @@ def test_a_profile_crosses_where_the_interval_ends():
         fitting.profile(found, "r_on")
 
 
+@pytest.mark.broad  # by default the gradient itself is tested
 def test_adam_ends_where_levenberg_marquardt_does():
     """By forward derivatives or by the gradient through the pulses: the same minimum."""
     rng = np.random.default_rng(2)

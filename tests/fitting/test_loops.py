@@ -14,7 +14,11 @@ from memjax.fitting._fit import _blocks
 TRUTH = {"tau": 2e-3, "v_on": 0.25, "v_off": 0.15, "r_on": 500.0, "r_off": 5e3, "temperature": 500.0}
 
 
-@pytest.mark.parametrize("device", LOOPS)
+COSTLY = ("generalised_metastable_switch", "yakopcic", "second_order")  # to compile
+MODELS = [pytest.param(name, marks=pytest.mark.broad if name in COSTLY else ()) for name in LOOPS]
+
+
+@pytest.mark.parametrize("device", MODELS)
 def test_a_prediction_is_the_models_own_simulation(x64, device):
     """Without a resistor a loop is the device under its voltage: `devices.simulate` at the samples, to rounding."""
     problem, phi = loop_problem(device, points=40)
@@ -45,8 +49,8 @@ def measured(points, frequency, amplitude=0.5):
 def test_loops_of_unequal_length_are_what_they_are_alone(x64, start):
     """A shorter loop is filled up without weight, and predicted as if the longer one were not there."""
     pair = [measured(30, 10.0), measured(50, 40.0)]
-    values = {name: jnp.asarray(x) for name, x in TRUTH.items()}
-    together = loops.problem("metastable_switch", pair, start=start)
+    values = {"r_on": jnp.asarray(400.0), "r_off": jnp.asarray(2e3), "mu": jnp.asarray(200.0)}
+    together = loops.problem("linear_ion_drift", pair, start=start)
     states = {} if start == "periodic" else {"x0[0]": jnp.asarray(0.3), "x0[1]": jnp.asarray(0.6)}
     curve = together.predict({**values, **states}, together.inputs)
     if start == "fitted":
@@ -56,7 +60,7 @@ def test_loops_of_unequal_length_are_what_they_are_alone(x64, start):
     assert together.weights.sum() == 80
     for k, (one, block) in enumerate(zip(pair, blocks, strict=True)):
         np.testing.assert_array_equal(together.weights[block], 1.0)
-        alone = loops.problem("metastable_switch", [one], start=start)
+        alone = loops.problem("linear_ion_drift", [one], start=start)
         own = {"x0": states[f"x0[{k}]"]} if states else {}
         np.testing.assert_allclose(curve[block], alone.predict({**values, **own}, alone.inputs), atol=1e-12)
         np.testing.assert_allclose(together.data[block], one.i / np.abs(one.i).max())
