@@ -93,6 +93,8 @@ def _choices(r: dict) -> str:
 
 
 def periodic(r: dict) -> str:
+    if "periodic" not in r:
+        return "These parts (`--only 'periodic/*'`) are not among the results yet.\n"
     rows = []
     for name, models in r["periodic"].items():
         for model, row in models.items():
