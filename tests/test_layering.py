@@ -55,7 +55,6 @@ NOISE_LIBRARIES = {"jax"}
 HOMES = {
     "flax.nnx": "network",
     "diffrax": "devices",
-    "optax": "learning",
     "orbax": "checkpoint",
     "pydantic": "config",
     "yaml": "config",
@@ -68,8 +67,8 @@ HOMES = {
     "rich": "cli",
 }
 
-# An extra that two modules use.
-SHARED_HOMES = {"optimistix": {"devices", "fitting"}}
+# Two modules use these.
+SHARED_HOMES = {"optimistix": {"devices", "fitting"}, "optax": {"learning", "fitting"}}
 
 # Imported or named anywhere in the package, these are violations.
 BANNED = {

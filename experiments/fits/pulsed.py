@@ -1,6 +1,7 @@
 """Pulse trains, retention and endurance: mean responses, noise told apart, drift by level, trends."""
 
 import gzip
+import tempfile
 from pathlib import Path
 
 import jax
@@ -26,12 +27,16 @@ def gong(folder: Path) -> dict:
         "towards": pulses.in_si(down.values, pulses.frame([side["down"]]))["g_min"],
         "rmse": down.rmse[0] * span["down"],
     }
-    # A linear branch: exponent 0; soft bounds and a power beside it.
-    linear = fitting.fit(side["up"], "power_law", starts=32, robust=None, hold={"p_up": 0.0})
+    # A straight line: exponent 0, and bounds that are not met; beside it a line that ends at a bound, and soft bounds.
+    far = {"p_up": 0.0, "g_min": -1.0, "g_max": 2.0}
+    linear = fitting.fit(side["up"], "power_law", starts=32, robust=None, hold=far)
+    ended = fitting.fit(side["up"], "power_law", starts=32, robust=None, hold={"p_up": 0.0})
     bent = fitting.fit(side["up"], "soft_bounds", starts=32, robust=None)
-    scale = pulses.frame([side["up"]])
-    slope = linear.values["step_up"] * (linear.values["g_max"] - linear.values["g_min"]) * scale.span
-    out["up"] = {"slope": slope, "rmse": linear.rmse[0] * span["up"], "bic": {"linear": linear.bic, "soft": bent.bic}}
+    range_ = far["g_max"] - far["g_min"]
+    slope = [getattr(linear, end)["step_up"] * range_ * span["up"] for end in ("values", "low", "high")]
+    bics = {"linear": linear.bic, "ended": ended.bic, "soft": bent.bic}
+    last = (1 - ended.values["x0_up"]) / ended.values["step_up"]  # pulses to the bound
+    out["up"] = {"slope": slope, "rmse": linear.rmse[0] * span["up"], "bic": bics, "pulses_to_the_bound": last}
     for name, found in (("up", linear), ("down", down)):
         noise = fitting.step_noise(found)[name]
         factor = span[name]
@@ -47,7 +52,7 @@ def gong(folder: Path) -> dict:
         }
     d, u = out["down"], out["up"]
     print("gong: down exponential, constant {:.0f} pulses ({:.0f} to {:.0f})".format(*d["constant"]))
-    print(f"gong: up slope {u['slope']:.5f} a pulse; BIC linear {u['bic']['linear']:.1f}, soft {u['bic']['soft']:.1f}")
+    print(f"gong: up slope {u['slope'][0]:.5f} a pulse; BIC", {name: round(x, 1) for name, x in u["bic"].items()})
     for name in ("up", "down"):
         n = out[name]["noise"]
         print(
@@ -110,9 +115,12 @@ def retained(folder: Path) -> dict:
         table = _columns(path)
         data = fitting.read({"v": table[0]} | {f"i{k}": c for k, c in enumerate(table[1:])}, "retention", interval=1.0)
         found = fitting.drift(data)
-        rows = retention.by_level(found)
-        out[str(levels)] = rows
-        for low, high, count, mean, error in rows:
+        out[str(levels)] = []
+        for low, high, count, mean, error in retention.by_level(found):
+            out[str(levels)].append({
+                "from": low, "to": high if np.isfinite(high) else None, "levels": count,
+                "mean": mean, "error": error if np.isfinite(error) else None,
+            })  # fmt: skip
             print(
                 f"retention {levels}: R0 {low / 1e3:.0f}-{high / 1e3:.0f} kohm, {count} levels: "
                 f"nu {mean:.5f} +- {error:.5f}"
@@ -173,16 +181,14 @@ def predictive(folder: Path, out: Path) -> dict:
     data = fitting.read(folder / "aihwkit-gong" / "gong_et_al.csv", "pulses")
     found = fitting.fit(data, "soft_bounds", starts=32)
     noise = fitting.step_noise(found)
-    where = out / "gong"
-    if not where.exists():
-        fitting.save(
-            found, where, arrays=fitting.arrays(found, noise), licence="MIT (IBM)", citation="Gong et al. (2018)"
-        )
-    made = presets.load(str(where / "preset.yaml"))
+    with tempfile.TemporaryDirectory() as where:
+        source = {"licence": "MIT (IBM)", "citation": "Gong et al. (2018)"}
+        saved = fitting.save(found, Path(where) / "gong", arrays=fitting.arrays(found, noise), figure=False, **source)
+        made = presets.load(str(saved / "preset.yaml"))
     model, params, share = made.device, made.params, made.meta.arrays.read_noise
     inner = params.inner if hasattr(params, "inner") else params
     values = found.values
-    covered, curves = [], {}
+    covered, sds, curves = [], [], {}
     for k, name in enumerate(("up", "down")):
         sign = 1.0 if name == "up" else -1.0
         state = model.init(params, jnp.full(2000, values[f"x0_{name}"]))
@@ -196,10 +202,11 @@ def predictive(folder: Path, out: Path) -> dict:
         sample = low + (high - low) * x
         band = np.quantile(sample, [0.025, 0.975], axis=1)
         covered.append(float(np.mean((data.g[k] >= band[0]) & (data.g[k] <= band[1]))))
+        sds.append((float(np.std(data.g[k] - sample.mean(1))), float(np.mean(sample.std(1)))))
         curves[name] = (sample.mean(1), band)
         print(
             f"predictive {name}: {100 * covered[-1]:.1f} % of the points in the 95 % band; sd about the mean "
-            f"{np.std(data.g[k] - sample.mean(1)):.3f} measured, {np.mean(sample.std(1)):.3f} simulated"
+            f"{sds[-1][0]:.3f} measured, {sds[-1][1]:.3f} simulated"
         )
     fig = plot.figure(3.5, 2.6)
     ax = fig.add_subplot()
@@ -212,16 +219,12 @@ def predictive(folder: Path, out: Path) -> dict:
     ax.set_ylabel("conductance (data's unit)", fontsize=8)
     ax.legend(fontsize=7, frameon=False)
     plot.save(fig, out / "predictive.png")
-    return {"covered": covered}
+    measured, simulated = zip(*sds, strict=True)
+    return {"covered": covered, "measured": measured, "simulated": simulated}
 
 
-def run(folder: Path, out: Path) -> dict:
-    """Make all tables."""
-    return {
-        "gong": gong(folder),
-        "crosssim": crosssim(folder),
-        "retention": retained(folder),
-        "uniformity": uniformity(folder),
-        "endurance": endurance(folder),
-        "predictive": predictive(folder, out),
-    }
+def parts(folder: Path, out: Path) -> dict:
+    """Return {name of a part: function that makes it}."""
+    each = {"gong": gong, "crosssim": crosssim, "retention": retained, "uniformity": uniformity, "endurance": endurance}
+    found = {f"pulsed/{name}": lambda make=make: make(folder) for name, make in each.items()}
+    return found | {"pulsed/predictive": lambda: predictive(folder, out)}

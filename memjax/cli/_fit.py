@@ -13,7 +13,10 @@ def fit(
     data: Annotated[
         list[Path] | None, typer.Argument(help="CSV files (.csv, .csv.gz) of one kind; loops share the parameters.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Model, or several with commas: the best is kept, all are listed.")] = "",
+    device: Annotated[
+        str,
+        typer.Option(help="Model, or several with commas: the best is kept, all are listed; retention: none, drift."),
+    ] = "",
     kind: Annotated[str | None, typer.Option(help="loop, pulses, retention or stdp; default: by the columns.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns by name or number from 1, as v=1,i=2.")] = None,
     units: Annotated[str | None, typer.Option(help="Units, as v=mV,i=uA; default: the header's, else SI.")] = None,
@@ -29,6 +32,9 @@ def fit(
         list[str] | None, typer.Option(metavar="FIELD=LOW:HIGH", help="A box, SI units; repeatable.")
     ] = None,
     starts: Annotated[int, typer.Option(help="Random starts.")] = 64,
+    method: Annotated[
+        str, typer.Option(help="levenberg_marquardt, or adam: by the gradient first.")
+    ] = "levenberg_marquardt",
     bootstrap: Annotated[int, typer.Option(help="Refits of resampled residuals for the intervals; 0: none.")] = 0,
     folds: Annotated[int, typer.Option(help="Parts of the data left out in turn; 0: compare models by BIC.")] = 0,
     profile: Annotated[str | None, typer.Option(help="Parameters to profile, with commas.")] = None,
@@ -72,7 +78,7 @@ def fit(
     if len(kinds) > 1:
         raise UserError(f"the files hold different kinds of data: {', '.join(f'{d.name} {d.kind}' for d in found)}")
     kind = kinds.pop()
-    if kind == "retention":
+    if kind == "retention" and not device:
         return _retention(found, out)
     names = _models(device or ("stdp" if kind == "stdp" else ""), kind, fitting.fittable(kind))
     held = {k: _number("hold", v) for text in hold or [] for k, v in _pairs("hold", text).items()}
@@ -88,6 +94,7 @@ def fit(
             found,
             name,
             starts=starts,
+            method=method,
             key=jax.random.key(seed),
             hold={k: v for k, v in held.items() if k in own},
             bounds={k: v for k, v in boxes.items() if k in own},

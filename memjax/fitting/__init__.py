@@ -10,10 +10,11 @@ Needs optimistix: pip install "memjax[fit]".
 
 from importlib import resources
 
-from memjax.fitting import pulses, spaces
+from memjax.fitting import pulses, retention, spaces
 from memjax.fitting._fit import Fit, compare, fit, profile
 from memjax.fitting._save import arrays, device_params, draw, quality, save, step_noise, summary
 from memjax.fitting.data import Loop, Pulses, Retention, Window, read
+from memjax.fitting.population import population
 from memjax.fitting.retention import drift
 from memjax.fitting.spread import components, trend
 from memjax.fitting.state_space import split
@@ -33,6 +34,7 @@ __all__ = [
     "drift",
     "fit",
     "fittable",
+    "population",
     "profile",
     "quality",
     "read",
@@ -46,7 +48,8 @@ __all__ = [
 
 def fittable(kind: str) -> list[str]:
     """List the models that are fitted to data of a kind."""
-    return {"loop": list(spaces.LOOPS), "pulses": list(pulses.MODELS), "stdp": ["stdp"]}.get(kind, [])
+    models = {"loop": spaces.LOOPS, "pulses": pulses.MODELS, "retention": retention.MODELS, "stdp": ["stdp"]}
+    return list(models.get(kind, []))
 
 
 def demo() -> Pulses:

@@ -199,12 +199,18 @@ def draw(found: Fit):
             model[~np.isnan(g)] = scale.low + scale.span * curve[block]
             gap = np.full((len(g), 1), np.nan)  # between ramps the line is lifted
             sets.append((one.name, *(np.hstack([x, gap]).ravel() for x in (number, g, model))))
+        elif one.kind == "retention":
+            g, peak = one.g, max(float(d.g.max()) for d in found.data)  # type: ignore[union-attr]
+            t, gap = np.broadcast_to(one.t, g.shape), np.full((len(g), 1), np.nan)  # type: ignore[union-attr]
+            model = peak * curve[block].reshape(g.shape)
+            sets.append((one.name, *(np.hstack([x, gap]).ravel() for x in (t, g, model))))
         else:
             peak = max(float(np.abs(d.dg).max()) for d in found.data)  # type: ignore[union-attr]
             sets.append((one.name, one.dt, one.dg, curve[block] * peak))  # type: ignore[union-attr]
     axes = {
         "loop": (("voltage", "V"), ("current", "A")),
         "pulses": (("pulse", ""), ("conductance", getattr(found.data[0], "unit", "S").replace("1", ""))),
+        "retention": (("time", "s"), ("conductance", "S")),
         "stdp": (("timing", "s"), ("change", "")),
     }[found.kind]
     units = dict(zip(found.problem.names, found.problem.units, strict=True))

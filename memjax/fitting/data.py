@@ -127,6 +127,10 @@ class _Columns:
             return self.table.index(self.columns[quantity], quantity)
         return self.table.match(NAMES[quantity])
 
+    def title(self, quantity: str) -> str:
+        """Return what a message calls a quantity's column."""
+        return self.table.title(self.find(quantity) or 0)
+
     def take(self, quantity: str, *, fewest: int) -> np.ndarray:
         """Return a column that must be there, whole and finite, in SI units."""
         index = self.find(quantity)
@@ -181,9 +185,10 @@ def _loop(get: _Columns, frequency, amplitude, r_series, interval) -> Loop:
     if table.header is None and get.find("v") is None and table.width == 3:
         get.columns |= {"t": 1, "v": 2, "i": 3}
     v, i = get.take("v", fewest=fewest), get.take("i", fewest=fewest)
-    for quantity, x in (("voltage", v), ("current", i)):
+    for quantity, x, column in (("voltage", v, "v"), ("current", i, "i")):
         if np.ptp(x) <= 1e-9 * np.abs(x).max():
-            raise UserError(f"{table.name}: the {quantity} is constant ({x[0]:.4g}): nothing can be fitted to that")
+            rows = f"{table.name}, rows {table.line(0)} to {table.line(len(x) - 1)}, column {get.title(column)}"
+            raise UserError(f"{rows}: the {quantity} is constant ({x[0]:.4g}): nothing can be fitted to that")
     for label, given in (("frequency", frequency), ("amplitude", amplitude), ("interval", interval)):
         if given is not None and not (np.isfinite(given) and given > 0):
             raise UserError(f"{table.name}: {label} = {given}: accepted is a number above 0")
@@ -195,24 +200,28 @@ def _loop(get: _Columns, frequency, amplitude, r_series, interval) -> Loop:
         t = np.arange(len(v)) * (interval if interval is not None else 1 / (frequency * len(v)))
     else:
         raise UserError(f"{table.name}: no time column: give the drive's frequency, or the interval between rows")
-    _plausible(table, v, i, amplitude, r_series)
+    _plausible(get, v, i, amplitude, r_series)
     return Loop(table.name, table.sha256, t - t[0], v, i, frequency, r_series)
 
 
-def _plausible(table: Table, v, i, amplitude, r_series) -> None:
+def _plausible(get: _Columns, v, i, amplitude, r_series) -> None:
     """Refuse units that cannot be: a device is not driven by kilovolts, and no resistor drops more than the source."""
-    peak = float(np.abs(i).max())
+    table, peak = get.table, float(np.abs(i).max())
+
+    def at(quantity, x):
+        return f"{table.name}, row {table.line(int(np.abs(x).argmax()))}, column {get.title(quantity)}"
+
     if np.abs(v).max() > 1e3:
-        raise UserError(f"{table.name}: {np.abs(v).max():.4g} V across a device cannot be: what is the unit of v?")
+        raise UserError(f"{at('v', v)}: {np.abs(v).max():.4g} V across a device cannot be: what is the unit of v?")
     if peak > 10:
-        raise UserError(f"{table.name}: {peak:.4g} A through a device cannot be: what is the unit of i (mA, uA, nA)?")
+        raise UserError(f"{at('i', i)}: {peak:.4g} A through a device cannot be: what is the unit of i (mA, uA, nA)?")
     if r_series in (None, "fit", 0):
         return
     drop, source = peak * float(r_series), amplitude or 20 * float(np.abs(v).max())
     if drop > 1.5 * source:
         against = f"the amplitude is {amplitude:g} V" if amplitude else f"{np.abs(v).max():.3g} V are across the device"
         raise UserError(
-            f"{table.name}: {peak:.4g} A through {r_series:g} ohm would drop {drop:.4g} V, but {against}: "
+            f"{at('i', i)}: {peak:.4g} A through {r_series:g} ohm would drop {drop:.4g} V, but {against}: "
             "what is the unit of i (mA, uA, nA)?"
         )
     if amplitude is not None:
@@ -285,7 +294,6 @@ def _window(get: _Columns) -> Window:
         get.columns |= {"dt": 1, "dg": 2}
     dt, dg = get.take("dt", fewest=fewest), get.take("dg", fewest=fewest)
     if np.abs(dt).max() > 100:
-        raise UserError(
-            f"{table.name}: a spike timing of {np.abs(dt).max():.4g} s cannot be: what is the unit of dt (ms)?"
-        )
+        where = f"{table.name}, row {table.line(int(np.abs(dt).argmax()))}, column {get.title('dt')}"
+        raise UserError(f"{where}: a spike timing of {np.abs(dt).max():.4g} s cannot be: what is the unit of dt (ms)?")
     return Window(table.name, table.sha256, dt, dg, "1")

@@ -95,8 +95,9 @@ def natural(problem: Problem, theta) -> Array:
 
 
 def free(problem: Problem, phi) -> Array:
-    """Return theta of phi: the inverse of `natural`, with phi held a billionth of the box away from its ends."""
-    share = jnp.clip((phi - problem.lo) / (problem.hi - problem.lo), 1e-9, 1 - 1e-9)
+    """Return theta [..., P] of phi [..., P], held a billionth of the box away from its ends: `natural` turned round."""
+    lo, hi = (jnp.broadcast_to(end, jnp.shape(phi)) for end in (problem.lo, problem.hi))
+    share = jnp.clip((phi - lo) / (hi - lo), 1e-9, 1 - 1e-9)
     return jnp.log(share) - jnp.log1p(-share)
 
 

@@ -7,7 +7,7 @@ the profile likelihood has fallen by 1.92; a component that the data put at zero
 Source: Searle, Casella and McCulloch, Variance Components (1992), chapters 3 and 6.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Trend(NamedTuple):
     correlation: float  # of a residual with the next one
 
 
-def components(values, device, errors=0.0) -> Spread:
+def components(values, device, errors: Any = 0.0) -> Spread:
     """Split values [n] of the devices named by device [n] into mean, D2D and C2C; errors [n] or []: known sd of each.
 
     Raises ValueError where nothing repeats: fewer than two devices, or no device with two cycles.

@@ -7,8 +7,9 @@ point.  A model that misses the data leaves residuals that hang together, and th
 by (1 + rho) / (1 - rho), rho the residuals' correlation from one point to the next (as of an AR(1) process).
 The bootstrap draws residuals in blocks for the same reason.
 
-A direction is an eigenvector of the covariance; the data do not see it where phi can move along it by more than BLIND
-before the misfit says so: a factor of e for a rate, half of its box for anything else.
+A direction is an eigenvector of the data's and the priors' information; the data do not see it where phi can move along
+it by more than BLIND before the misfit says so: a factor of e for a rate, half of its box for anything else.  The box
+does not count here: it keeps every linear parameter within half of itself, whatever the data say.
 """
 
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ class Uncertainty(NamedTuple):
 
     sd: np.ndarray
     covariance: np.ndarray
+    information: np.ndarray  # of the data and the priors, without the boxes
     low: np.ndarray  # of the interval, on the parameter's own scale
     high: np.ndarray
     noise: float  # sd of the residuals, of the peak
@@ -82,11 +84,11 @@ def _uncertainty(problem, phi, slope, noise, wide, rho, freedom, level) -> Uncer
     box = (np.asarray(problem.hi) - np.asarray(problem.lo)) / scale
     # Flat over the box: a direction that nothing informs stays finite, and no larger than where it was looked for.
     information = (slope * scale).T @ (slope * scale) / max(noise**2 * wide, ROUNDING**2)
-    information += np.diag((scale / np.asarray(problem.width)) ** 2 + 12 / box**2)
-    found = np.linalg.inv(information) * np.outer(scale, scale)
+    information += np.diag((scale / np.asarray(problem.width)) ** 2)
+    found = np.linalg.inv(information + np.diag(12 / box**2)) * np.outer(scale, scale)
     sd = np.sqrt(np.maximum(np.diag(found), 0.0))
     low, high = interval(problem, phi, sd, freedom, level)
-    return Uncertainty(sd, found, low, high, noise, rho, freedom)
+    return Uncertainty(sd, found, information / np.outer(scale, scale), low, high, noise, rho, freedom)
 
 
 def interval(problem: Problem, phi, sd, freedom: float, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -102,12 +104,11 @@ def interval(problem: Problem, phi, sd, freedom: float, level: float = 0.95) -> 
 def directions(problem: Problem, found: Uncertainty) -> list[Direction]:
     """Return what the data do not see, the worst first; empty where they see everything."""
     scale = units(problem)
-    size, axes = np.linalg.eigh(found.covariance / np.outer(scale, scale))
+    known, axes = np.linalg.eigh(found.information * np.outer(scale, scale))
     blind = []
-    for k in np.argsort(size)[::-1]:
-        sd = float(np.sqrt(max(size[k], 0.0)))
-        if sd <= BLIND:
-            break
+    for k in np.flatnonzero(known < 1 / BLIND**2):
+        reach = axes[:, k] @ (found.covariance / np.outer(scale, scale)) @ axes[:, k]
+        sd = float(np.sqrt(max(reach, 0.0)))  # with the box, which keeps it finite
         axis = axes[:, k] / axes[np.argmax(np.abs(axes[:, k])), k]
         shares = {n: float(a) for n, a in zip(problem.names, axis, strict=True) if abs(a) >= SHARE}
         blind.append(Direction(shares, sd, _sentence(problem, shares, sd)))
@@ -118,7 +119,7 @@ def _sentence(problem: Problem, shares: Mapping[str, float], sd: float) -> str:
     logs = dict(zip(problem.names, np.asarray(problem.log), strict=True))
     if len(shares) == 1:
         name = next(iter(shares))
-        reach = f"a factor of {np.exp(min(sd, 99)):.3g}" if logs[name] else "half of its box or more"
+        reach = f"a factor of {np.exp(min(sd, 99)):.3g}" if logs[name] else f"{sd:.2g} of half its box"
         return f"{name} is not determined: it can change by {reach} (one sd)"
     ordered = sorted(shares, key=lambda n: -abs(shares[n]))
     moves = ", ".join(f"{n} {'up' if shares[n] > 0 else 'down'}" for n in ordered)
@@ -203,7 +204,7 @@ def profile(problem: Problem, theta, name: str, *, points: int = 21, reach: floa
     return {"value": value, "deviance": used * np.log(rss / rss.min())}
 
 
-@partial(jax.jit, static_argnames=("k", "robust"))
+@partial(jax.jit, static_argnames=("robust",))
 def _profile(problem, centre, width, theta, k, robust, noise):
     def one(centre, width):
         held = problem.replace(centre=centre, width=width)
