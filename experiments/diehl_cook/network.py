@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import synapses
 from flax import struct
 from jax import Array
@@ -82,9 +83,9 @@ class Seen(NamedTuple):
     events: Events
 
 
-def init(params: Params, n: int, inputs: int, dtype=jnp.float32) -> State:
+def init(params: Params, n: int, inputs: int) -> State:
     """Return neurons at rest that have never fired."""
-    full = lambda size, value: jnp.full(size, value, dtype)  # noqa: E731
+    full = lambda size, value: jnp.full(size, value, jnp.result_type(float))  # noqa: E731
     return State(
         v=full(n, params.v_rest),
         g_e=full(n, 0),
@@ -97,29 +98,33 @@ def init(params: Params, n: int, inputs: int, dtype=jnp.float32) -> State:
 
 def membrane(params: Params, v: Array, g_e: Array, g_i: Array) -> Array:
     """Return the membrane [n] [V] after dt, from the conductances at its start."""
-    mean_e, mean_i = (g * tau / params.dt * -jnp.expm1(-params.dt / tau) for g, tau in _both(params, g_e, g_i))
+    mean_e, mean_i = (
+        g * tau / params.dt * -jnp.expm1(-params.dt / tau) for g, tau in ((g_e, params.tau_e), (g_i, params.tau_i))
+    )
     total = 1 + mean_e + mean_i
     end = (params.v_rest + mean_i * params.e_inh) / total
     return end + (v - end) * jnp.exp(-total * params.dt / params.tau)
 
 
 def rest(params: Params, state: State, duration: Any) -> State:
-    """Let the network rest without input for `duration` [s], in closed form.
+    """Let the network rest without input for `duration` [s], many times tau_e and tau_i, in closed form; nothing fires.
 
-    A conductance that decays within ms on a membrane of 100 ms acts as one pulse at its centre of gravity, tau later:
-    exact to second order of their ratio. No neuron fires.
+    Of one conductance g exp(-t / s) alone, with u = v - v_rest, E its reversal's and q = g s / tau,
+
+        u(t) exp(t / tau) = E (1 + Ein(q) s / tau) + (u(0) - E) exp(-q),  Ein(q) = int_0^q (1 - exp(-z)) / z dz,
+
+    to second order of s / tau. The excitatory one, which is the shorter, is taken first.
     """
-    v = state.v
-    waited = 0.0
-    for g, tau, end in (
-        (state.g_e, params.tau_e, 0.0),
-        (state.g_i, params.tau_i, params.e_inh),
-    ):
-        v = params.v_rest + (v - params.v_rest) * jnp.exp(-(tau - waited) / params.tau)
-        v = end + (v - end) * jnp.exp(-g * tau / params.tau)
-        waited = tau
+    nodes, weights = (
+        x.tolist() for x in np.polynomial.legendre.leggauss(12)
+    )  # Ein(q) = int_0^1 (1 - exp(-q x)) / x dx
+    u = state.v - params.v_rest
+    for g, short, end in ((state.g_e, params.tau_e, 0.0), (state.g_i, params.tau_i, params.e_inh)):
+        q, to = g * short / params.tau, end - params.v_rest
+        ein = sum(w * -jnp.expm1(-q * (1 + x) / 2) / (1 + x) for x, w in zip(nodes, weights, strict=True))
+        u = to * (1 + ein * short / params.tau) + (u - to) * jnp.exp(-q)
     return State(
-        v=params.v_rest + (v - params.v_rest) * jnp.exp(-(duration - waited) / params.tau),
+        v=params.v_rest + u * jnp.exp(-duration / params.tau),
         g_e=state.g_e * jnp.exp(-duration / params.tau_e),
         g_i=state.g_i * jnp.exp(-duration / params.tau_i),
         theta=state.theta,
@@ -132,7 +137,7 @@ def present(
     params: Params, state: State, array: Synapses, spikes: Array, key: Array, *, learn: bool
 ) -> tuple[State, Synapses, Array, Events]:
     """Present spikes [T, inputs] of 0 and 1; returns (state, array, counts [n], events)."""
-    steps, inputs = spikes.shape
+    steps = len(spikes)
     n = array.xbar.shape[0]
     real = spikes.dtype
     dt = params.dt
@@ -148,7 +153,7 @@ def present(
 
     def until_a_spike(carry):
         """Run the neurons up to the end of the first step in which one fires, or to the end."""
-        start, v, g_e, g_i, drive, theta, last = carry
+        start, v, g_e, g_i, theta, last, drive = carry
 
         def go_on(inner):
             t, *_, fired = inner
@@ -156,7 +161,8 @@ def present(
 
         def step(inner):
             t, v, g_e, g_i, _ = inner
-            awake = (t - last) * dt > params.refractory * (1 + 1e-6)
+            # Half a step more, for rounding: a neuron that fires is silent for the next `refractory` of steps.
+            awake = (t.astype(real) - last) * dt > params.refractory + 0.5 * dt
             v = jnp.where(awake, membrane(params, v, g_e, g_i), v)
             fired = awake & (v > params.v_threshold + theta)
             return t + 1, v, fade_e * g_e + drive[t], fade_i * g_i, fired
@@ -165,15 +171,15 @@ def present(
 
     def change(j, t, last, array):
         """Write the line of neuron j, which fires in step t: depress since its last spike, potentiate; read it."""
-        own = noise.fold_in(noise.fold_in(key, t), j)
-        array, spent = _depress(params, array, spikes, j, last[j], t, own)
-        o2 = jnp.exp((last[j] - t) * dt / params.tau_post_slow)
+        now, own = t.astype(real), noise.fold_in(noise.fold_in(key, t), j)
+        array, spent = _depress(params, array, spikes, j, last[j], now, noise.fold_in(own, 0))
+        o2 = jnp.exp((last[j] - now) * dt / params.tau_post_slow)
         array, more = synapses.learn(array, j, params.nu_post * o2 * seen[t], noise.fold_in(own, 1))
-        return array, spent + more
+        return array, synapses.read_line(array, j, spikes, noise.fold_in(own, 2)), spent + more
 
     def segment(carry):
         t, v, g_e, g_i, theta, last, counts, array, drive, spent = carry
-        t, v, g_e, g_i, fired = until_a_spike((t, v, g_e, g_i, drive, theta, last))
+        t, v, g_e, g_i, fired = until_a_spike((t, v, g_e, g_i, theta, last, drive))
         when = t - 1
         spike = fired.astype(real)
         if learn:
@@ -181,8 +187,7 @@ def present(
             def one(todo):
                 left, array, drive, spent = todo
                 j = jnp.argmax(left)
-                array, more = change(j, when, last, array)
-                column = synapses.read_line(array, j, spikes, noise.fold_in(noise.fold_in(key, when), j))
+                array, column, more = change(j, when, last, array)
                 drive = jax.lax.dynamic_update_slice(drive, column[:, None], (0, j))
                 return left.at[j].set(False), array, drive, spent + more
 
@@ -196,7 +201,7 @@ def present(
             g_i + others(spike),
             theta + params.theta_plus * spike if learn else theta,
             jnp.where(fired, when.astype(real), last),
-            counts + fired,
+            counts + fired.astype(jnp.int32),
             array,
             drive,
             spent,
@@ -214,7 +219,7 @@ def present(
             left, array, spent = todo
             j = jnp.argmax(left)
             own = noise.fold_in(noise.fold_in(key, "end"), j)
-            array, one = _depress(params, array, spikes, j, last[j], steps, own)
+            array, one = _depress(params, array, spikes, j, last[j], steps, noise.fold_in(own, 0))
             array, two = synapses.normalise(array, j, noise.fold_in(own, 1))
             return left.at[j].set(False), array, spent + one + two
 
@@ -226,7 +231,7 @@ def present(
 def _depress(params: Params, array, spikes: Array, j: Array, last: Array, until: Any, key: Array):
     """Depress line j by the pre spikes after its last spike, up to and with step `until`."""
     time = jnp.arange(len(spikes), dtype=spikes.dtype)
-    o1 = jnp.where((time > last) & (time <= until), jnp.exp((last - time) * params.dt / params.tau_post), 0)
+    o1 = jnp.where((time > last) & (time <= until), jnp.exp((last - time) * params.dt / params.tau_post), 0.0)
     return synapses.learn(array, j, -params.nu_pre * (o1 @ spikes), key)
 
 
@@ -242,7 +247,7 @@ def image(
     def once(carry):
         state, array, _, tries, post, spent = carry
         own = noise.fold_in(key, tries)
-        rate = params.rate + params.rate_more * tries
+        rate = params.rate + params.rate_more * tries.astype(pixels.dtype)
         drawn = noise.uniform(own, (steps, pixels.size), pixels.dtype) < (rate * params.dt * pixels)[None]
         spikes = drawn.astype(pixels.dtype)
         state, array, counts, more = present(params, state, array, spikes, own, learn=learn)
@@ -262,15 +267,10 @@ def images(params, state, array, pixels: Array, first: Array, key: Array, steps:
 
     def one(carry, item):
         picture, number = item
-        state, array, seen = image(
-            params, *carry, picture.astype(jnp.float32) / 255, noise.fold_in(key, number), steps, learn=learn
-        )
-        return (state, array), seen
+        light = picture.astype(state.v.dtype) / 255
+        *after, seen = image(params, *carry, light, noise.fold_in(key, number), steps, learn=learn)
+        return tuple(after), seen
 
     numbers = first + jnp.arange(len(pixels), dtype=jnp.int32)
-    (state, array), seen = jax.lax.scan(one, (state, array), (pixels, numbers))
-    return state, array, seen
-
-
-def _both(params: Params, g_e: Array, g_i: Array):
-    return (g_e, params.tau_e), (g_i, params.tau_i)
+    after, seen = jax.lax.scan(one, (state, array), (pixels, numbers))
+    return *after, seen

@@ -88,7 +88,7 @@ def read(array: Synapses, spikes: Array, key: Array) -> Array:
     v = spikes * xbar.v_read
     i = crossbar.read_back(xbar, v, noise=array.noise if array.noisy else None, key=key)
     # A reference device at g_min on every bit line takes off what w = 0 conducts.
-    return (i / xbar.v_read - array.low * jnp.sum(spikes, axis=1, keepdims=True)) / array.span * array.gain
+    return (i / xbar.v_read - array.low * jnp.sum(spikes, axis=1, keepdims=True)) / array.span * array.gain[None]
 
 
 def read_line(array: Synapses, j: Array, spikes: Array, key: Array) -> Array:
