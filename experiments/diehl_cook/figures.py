@@ -82,7 +82,7 @@ def sweeps(results: dict) -> dict[str, list[tuple[float, dict]]]:
     for run in results.values():
         if run["devices"] == "noisy" and len(run["set"]) == 1 and not run["held_out"]:
             name, _, value = run["set"][0].partition("=")
-            if name in SWEPT:
+            if name in synapses.Made._fields:
                 found.setdefault(name, []).append((float(value), run))
     for name, rows in found.items():
         nominal = float(getattr(synapses.NOISY, name))

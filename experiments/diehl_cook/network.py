@@ -51,7 +51,7 @@ class Params:
     e_inh: Any = -0.1
     tau_e: Any = 1e-3
     tau_i: Any = 2e-3
-    w_inh: Any = 100.0
+    w_inh: Any = 50.0  # the source: 17, see README
     rate: Any = 63.75  # of a white pixel
     rate_more: Any = 31.875  # added by each re-presentation
     least: Any = 5  # spikes that an image has to cause
