@@ -22,6 +22,8 @@ N, INPUTS, STEPS, NORM = 6, 40, 200, 14.0
 def study():
     """The modules of the study by name, as its own command imports them."""
     names = ("network", "synapses", "learning", "figures")
+    for name in names:  # another study's
+        sys.modules.pop(name, None)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(STUDY))
         yield {name: __import__(name) for name in names}
@@ -245,7 +247,7 @@ def test_it_learns_digits_and_goes_on_from_a_checkpoint(study, tmp_path, monkeyp
     # Faster than the source, which has seventy times the images.
     setting = learning.Setting(neurons=30, images=800, params=network.Params(nu_post=0.03, theta_plus=1e-4))
     results, weights = learning.measure(setting, data)
-    assert results["accuracy"] > 0.4
+    assert results["accuracy"] > 0.5
     pixels = data.train_x.reshape(len(data.train_x), -1)
     learning.train(setting._replace(images=400), pixels, tmp_path)
     state, array, record = learning.train(setting, pixels, tmp_path)
@@ -253,13 +255,22 @@ def test_it_learns_digits_and_goes_on_from_a_checkpoint(study, tmp_path, monkeyp
     assert record["tries"].mean() == results["presentations"]
 
 
-def test_committed_runs_reach_the_published_accuracy(study):
-    """82.9 % with 100 neurons is the paper's, after one pass."""
+def test_committed_runs_reach_the_published_accuracy_in_minutes(study):
+    """The paper has 82.9 % with 100 neurons after one pass."""
     results = json.loads((STUDY / "results.json").read_text(encoding="utf-8"))
-    runs = study["figures"].groups(results)
-    ideal, noisy = (runs[100, kind, 60_000] for kind in ("ideal", "noisy"))
-    accuracy = {kind: np.mean([run["accuracy"] for run in rows]) for kind, rows in (("ideal", ideal), ("noisy", noisy))}
-    assert len(ideal) >= 3
-    assert accuracy["ideal"] >= 0.80
-    assert 0 < accuracy["ideal"] - accuracy["noisy"] < 0.05
+    ideal = study["figures"].groups(results)[100, "ideal", 60_000]
+    assert len(ideal) >= 2
+    assert np.mean([run["accuracy"] for run in ideal]) >= 0.80
     assert max(run["seconds"]["training"] for run in ideal) < 20 * 60
+
+
+def test_committed_loss_of_noisy_devices(study):
+    """Seed by seed, from 20,000 images on, as far as both kinds of the stronger inhibition ran."""
+    results = json.loads((STUDY / "results.json").read_text(encoding="utf-8"))
+    kinds = {
+        kind: [results[f"{kind}-100-{seed}-w_inh-100"]["curve"][7:15] for seed in range(3)]
+        for kind in ("ideal", "noisy")
+    }
+    loss = np.mean(kinds["ideal"], axis=1) - np.mean(kinds["noisy"], axis=1)
+    assert (loss > 0).all()
+    assert 0.01 < loss.mean() < 0.02

@@ -21,11 +21,11 @@ SWEPT = {
 PASS = 60_000
 
 
-def groups(results: dict) -> dict[tuple[int, str, int], list[dict]]:
-    """Gather the seeds of each (neurons, devices, images) of the runs that nothing else was changed in."""
+def groups(results: dict, changed: tuple[str, ...] = ()) -> dict[tuple[int, str, int], list[dict]]:
+    """Gather the seeds of each (neurons, devices, images) of the runs with these changes and no others."""
     found = {}
     for run in results.values():
-        if not run["set"] and not run["held_out"]:
+        if tuple(run["set"]) == changed and not run["held_out"]:
             found.setdefault((run["neurons"], run["devices"], run["images"]), []).append(run)
     return dict(sorted(found.items()))
 
@@ -35,7 +35,7 @@ def draw(results: dict, runs: Path, out: Path) -> None:
     kept = {kind: runs / f"{kind}-100-0" / "weights.npy" for kind in COLOURS}
     if all(path.exists() for path in kept.values()):
         fields = {kind: np.load(path) / 255 for kind, path in kept.items()}
-        plot.save(receptive_fields(fields), out / "receptive_fields.png", dpi=150)
+        plot.save(receptive_fields(fields), out / "receptive_fields.png", dpi=100)
     if groups(results):
         plot.save(curves(results), out / "learning.png", dpi=150)
     if sweeps(results):
@@ -56,46 +56,58 @@ def receptive_fields(fields: dict[str, np.ndarray]):
 
 
 def curves(results: dict):
-    """Draw the accuracy while learning, and that of the test set at its end, mean and range of the seeds."""
-    fig = plot.figure(COLUMN * 1.3, 2.8)
+    """Draw the accuracy while learning, mean and range of the seeds, and that of the test set after one pass."""
+    fig = plot.figure(COLUMN * 1.5, 3.0)
     ax = fig.subplots()
-    for (neurons, kind, images), seeds in groups(results).items():
-        if images != PASS:
-            continue
-        seen = learning.WINDOW * (np.arange(len(seeds[0]["curve"])) + 1.5) / 1000
-        all_ = 100 * np.array([run["curve"] for run in seeds])
-        line = "-" if neurons == 100 else "--"
-        ax.plot(seen, all_.mean(axis=0), line, color=COLOURS[kind], linewidth=1.1, label=f"{neurons} neurons, {kind}")
-        ax.fill_between(seen, all_.min(axis=0), all_.max(axis=0), color=COLOURS[kind], alpha=0.2, linewidth=0)
-        tested = 100 * np.array([run["accuracy"] for run in seeds])
-        marker = "o" if neurons == 100 else "s"
-        ax.plot(images / 1000 + 1.5, tested.mean(), marker, color=COLOURS[kind], markersize=4, clip_on=False)
-    ax.set_ylim(50, 95)
-    label_axes(ax, "images seen (thousands)", "accuracy (%)", "while learning; markers: test set")
+    for changed, note, line in (((), "", "-"), (("w_inh=100",), ", inhibition 100", ":")):
+        for neurons, kind in sorted({key[:2] for key in groups(results, changed)}):
+            kept = groups(results, changed).items()
+            runs = [run for key, seeds in kept if key[:2] == (neurons, kind) and key[2] > PASS / 2 for run in seeds]
+            if not runs:
+                continue
+            n = min(len(run["curve"]) for run in runs)
+            all_ = 100 * np.array([run["curve"][:n] for run in runs])
+            seen = learning.WINDOW * (np.arange(n) + 1.5) / 1000
+            style = {"color": COLOURS[kind], "linestyle": line if neurons == 100 else "--", "linewidth": 1.1}
+            ax.plot(seen, all_.mean(axis=0), label=f"{neurons} neurons, {kind}{note}", **style)
+            ax.fill_between(seen, all_.min(axis=0), all_.max(axis=0), color=COLOURS[kind], alpha=0.15, linewidth=0)
+            tested = [
+                100 * run["accuracy"] for run in runs if run["images"] == PASS and run["accuracy"] and not changed
+            ]
+            ax.plot([PASS / 1000 + 1.5] * len(tested), tested, "o", color=COLOURS[kind], markersize=3, clip_on=False)
+    ax.set_ylim(50, 90)
+    label_axes(ax, "images seen (thousands)", "accuracy (%)", "while learning; dots: test set after one pass")
     legend(ax, loc="lower right")
     return fig
 
 
 def sweeps(results: dict) -> dict[str, list[tuple[float, dict]]]:
-    """Gather the runs of noisy devices in which one property was changed, by property."""
-    found = {}
+    """Gather the short runs in which one property of the noisy devices was changed, each with its nominal run."""
+    short = {}
     for run in results.values():
-        if run["devices"] == "noisy" and len(run["set"]) == 1 and not run["held_out"]:
-            name, _, value = run["set"][0].partition("=")
-            if name in synapses.Made._fields:
-                found.setdefault(name, []).append((float(value), run))
-    for name, rows in found.items():
-        nominal = float(getattr(synapses.NOISY, name))
-        rows += [(nominal, run) for run in groups(results).get((100, "noisy", rows[0][1]["images"]), [])[:1]]
-    return {name: sorted(rows, key=lambda row: row[0]) for name, rows in found.items()}
+        if run["devices"] == "noisy" and run["images"] < PASS / 2 and not run["held_out"]:
+            own = [text for text in run["set"] if text.partition("=")[0] in synapses.Made._fields]
+            rest = tuple(text for text in run["set"] if text not in own)
+            short.setdefault((run["images"], rest), []).append((own, run))
+    found = {}
+    for runs in short.values():
+        nominal = [run for own, run in runs if not own]
+        for own, run in runs:
+            if len(own) == 1:
+                name, _, value = own[0].partition("=")
+                rows = found.setdefault(name, {})
+                rows |= {float(getattr(synapses.NOISY, name)): same for same in nominal} | {float(value): run}
+    return {name: sorted(rows.items(), key=lambda row: row[0]) for name, rows in found.items()}
 
 
 def devices(results: dict):
     """Draw the accuracy over one property of the devices at a time."""
     found = sweeps(results)
     names = [name for name in SWEPT if name in found]
-    fig = plot.figure(PAGE, 3.6)
-    axes = fig.subplots(2, 3, sharey=True).ravel()
+    rows = -(-len(names) // 3)
+    columns = -(-len(names) // rows)
+    fig = plot.figure(PAGE * min(columns, 3) / 3, 1.9 * rows)
+    axes = fig.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for ax, name in zip(axes, names, strict=False):
         values, runs = zip(*found[name], strict=True)
         same = [run for run in runs if run["images"] == runs[0]["images"]]
@@ -105,7 +117,7 @@ def devices(results: dict):
         if name == "levels":
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}")
-        label_axes(ax, SWEPT[name], "accuracy (%)" if ax in (axes[0], axes[3]) else None)
+        label_axes(ax, SWEPT[name], "accuracy (%)" if ax in axes[::columns] else None)
     for ax in axes[len(names) :]:
         ax.set_axis_off()
     return fig
@@ -126,5 +138,6 @@ def table(results: dict) -> str:
     for name, rows in sweeps(results).items():
         lines.append(f"{name}: " + ", ".join(f"{value:g}: {100 * run['accuracy']:.2f} %" for value, run in rows))
     other = {name: run for name, run in results.items() if run["held_out"] or run["devices"] == "ideal" and run["set"]}
-    lines += [f"{name}: {100 * run['accuracy']:.2f} % ({run['images']} images)" for name, run in other.items()]
+    known = {name: run for name, run in other.items() if run["accuracy"]}  # none where a run was cut off
+    lines += [f"{name}: {100 * run['accuracy']:.2f} % ({run['images']} images)" for name, run in known.items()]
     return "\n".join(lines)
