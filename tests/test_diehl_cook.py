@@ -259,7 +259,7 @@ def test_committed_runs_reach_the_published_accuracy_in_minutes(study):
     """The paper has 82.9 % with 100 neurons after one pass."""
     results = json.loads((STUDY / "results.json").read_text(encoding="utf-8"))
     ideal = study["figures"].groups(results)[100, "ideal", 60_000]
-    assert len(ideal) >= 2
+    assert len(ideal) >= 3
     assert np.mean([run["accuracy"] for run in ideal]) >= 0.80
     assert max(run["seconds"]["training"] for run in ideal) < 20 * 60
 
