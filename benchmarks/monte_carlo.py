@@ -288,7 +288,7 @@ def main():
         return
     found = {"machine": machine()}
     if cpu():
-        found["compare"] = compare(64 if given.quick else 1000, (0.2,) if given.quick else (0.02, 0.2, 0.5))
+        found["compare"] = compare(64 if given.quick else 1000, (0.2,) if given.quick else (0.02, 0.2, 0.5, 1.0))
         found["growth"] = growth((100, 1000) if given.quick else (1000, 10_000, 100_000), given.batch)
     else:
         batches = (64, 256) if given.quick else (64, 256, 1024, 4096, 16384)

@@ -18,7 +18,7 @@ from memjax.crossbar._layout import active_lines, like, pad, to_tiles
 from memjax.crossbar._wired import reached
 from memjax.devices.base import accept
 from memjax.devices.base import conductance as device_conductance
-from memjax.energy import Events
+from memjax.energy import Events, count
 from memjax.wires import Wires
 
 
@@ -90,12 +90,13 @@ def write(
     if max_pulses == 1:
         most, after = 1, pulse(None, before)
     else:
-        most, count = max_pulses, max_pulses
+        most, times = max_pulses, max_pulses
         if most is None:
             most = jnp.maximum(jnp.ceil(jnp.max(jnp.abs(pulses))), 1.0)
-            count = most.astype(jnp.int32)
-        after = jax.lax.fori_loop(0, count, pulse, before)
-    events = Events(pulse=jnp.sum(jnp.ceil(jnp.abs(pulses)), dtype=jnp.int32))
+            times = most.astype(jnp.int32)
+        after = jax.lax.fori_loop(0, times, pulse, before)
+    number = count(pulses) if max_pulses == 1 else jnp.sum(jnp.ceil(jnp.abs(pulses)), dtype=jnp.int32)
+    events = Events(pulse=number)
     if rows is None:
         written = changed(xbar, _with(xbar, after, None).state)
     else:
