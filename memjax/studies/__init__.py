@@ -3,6 +3,7 @@
     study = studies.build(config, weights=weights)
     values = monte_carlo.run(study.chip, 1000, key, args=study.args)
 
+`ideal(config)` is what the weights to deploy are trained on, and `weights(config, folder)` reads them from that run.
 Every source of chance has a key of its own, so that one can be changed while the others stay (`statistics`).
 """
 
@@ -12,11 +13,11 @@ from typing import Any
 
 from memjax.config import Config
 from memjax.studies import _drive, arrays, deployed, learning
-from memjax.studies._drive import yield_rule
+from memjax.studies._drive import ideal, weights, yield_rule
 from memjax.studies._study import Study
 from memjax.training import Samples
 
-__all__ = ["Study", "build", "mc", "yield_rule"]
+__all__ = ["Study", "build", "ideal", "mc", "weights", "yield_rule"]
 
 _BUILD: dict[str, Callable[..., Study]] = {
     "deployed": deployed.study,

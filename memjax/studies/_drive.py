@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from memjax import config as configs
@@ -70,10 +71,10 @@ def mc(
         files.new_folder(out, resume=resume)
         files.write_text(out / "config.yaml", configs.dump(config, f"Settings of a study of {wanted.study} chips"))
     samples = None if wanted.study == "arrays" else training.load(config, data_dir)
-    weights = None
+    trained = None
     if wanted.study == "deployed":
-        weights = _weights(config, out, data_dir, network, first, resume, training_progress)
-    study = build(config, samples, weights)
+        trained = _weights(config, out, data_dir, network, first, resume, training_progress)
+    study = build(config, samples, trained)
     if rule is not None and study.metric != "accuracy":
         raise UserError(f"the yield of a study of {wanted.study} is not defined: its chips have no accuracy")
     key, n = jax.random.key(config.seed), wanted.chips
@@ -119,17 +120,25 @@ def _weights(config, out, data_dir, network, first, resume, progress) -> tuple[n
         going_on = resume and folder.exists()
         training.train(ideal(config), folder, data_dir, resume=going_on, progress=progress)
     monte_carlo.wait("trained")
-    g = results.read_conductances(folder / "results.nc")
+    return weights(config, folder)
+
+
+def weights(config: Config, folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights [n_in, n_hidden], [n_hidden, n_out] of the first chip of a `memjax train` run, in [-1, 1].
+
+    Raises ConfigError for a network of other sizes than the config's.
+    """
+    g = results.read_conductances(Path(folder) / "results.nc")
     sizes = (config.array.n_inputs, config.array.n_outputs, config.array.n_classes)
-    weights = []
+    made = []
     for name, shape in (("hidden", sizes[:2]), ("output", sizes[1:])):
         if name not in g or g[name].shape != (2, *shape):
             given = g[name].shape if name in g else "none"
             raise ConfigError(f"{folder} holds a network of {name} conductances {given}: accepted is (2, {shape})")
         net = g[name][0] - g[name][1]
         # Its own range: the most that one of its devices shows.
-        weights.append(np.clip(net / (g[name].max() - g[name].min()), -1.0, 1.0))
-    return weights[0], weights[1]
+        made.append(np.clip(net / (g[name].max() - g[name].min()), -1.0, 1.0))
+    return made[0], made[1]
 
 
 def _inputs(config: Config, n: int, key: jax.Array) -> dict[str, np.ndarray] | None:
@@ -145,7 +154,7 @@ def _inputs(config: Config, n: int, key: jax.Array) -> dict[str, np.ndarray] | N
         )
     ranges = {name: designs.Uniform(q.low, q.high) for name, q in wanted.quantities.items()}
     drawn = designs.design(ranges, n, variation.named_key(key, "design"), wanted.design)
-    return {name: np.asarray(x, np.float32) for name, x in drawn.items()}
+    return {name: np.asarray(x, jnp.result_type(float)) for name, x in drawn.items()}
 
 
 def _decompose(study: Study, base: int, key: jax.Array, folder: Path, settings: dict) -> statistics.Indices:

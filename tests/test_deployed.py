@@ -1,0 +1,37 @@
+"""A deployed network's chips at other severities are chips of other settings."""
+
+import jax
+import numpy as np
+
+from memjax import config, monte_carlo, studies
+from memjax.training import Samples
+
+SHAPE = (12, 8, 3)
+
+
+def deployed(**variation):
+    settings = config.from_dict(
+        {
+            "device": {"name": "exponential"},
+            "array": {"n_inputs": SHAPE[0], "n_outputs": SHAPE[1], "n_classes": SHAPE[2], "module_size": 4},
+            "variation": {"d2d": {"g_max": 0.2}, "c2c": 0.3, "read_noise": 0.02, **variation},
+            "monte_carlo": {"study": "deployed"},
+        }
+    )
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (20, SHAPE[0]), np.uint8), rng.integers(0, SHAPE[2], 20).astype(np.int32)
+    weights = rng.uniform(-1, 1, SHAPE[:2]), rng.uniform(-1, 1, SHAPE[1:])
+    return studies.build(settings, Samples(x, y, x, y, "test"), weights)
+
+
+def test_a_severity_is_that_much_of_what_is_described():
+    # Write-verify reads with read noise and is told of C2C noise: both must follow the severity, or pulses differ.
+    steps = {"read_noise": 4.0, "c2c": 3.0}
+    dtype, key = np.dtype(jax.numpy.result_type(float)), jax.random.key(0)
+    at = {name: np.repeat(np.asarray([s, 1.0], dtype), 6) for name, s in steps.items()}
+    scaled, other = deployed(), deployed(read_noise=0.08, c2c=0.9)
+    a = monte_carlo.run(scaled.severe_chip, 12, key, inputs=at, args=scaled.args)
+    b = monte_carlo.run(other.chip, 6, key, args=other.args)
+    np.testing.assert_allclose(a["pulses"][:6], b["pulses"], atol=1)  # a rounding may turn a pulse
+    np.testing.assert_allclose(a["missed"][:6], b["missed"], atol=0.01)
+    assert a["pulses"][6:].mean() < 0.8 * a["pulses"][:6].mean()
