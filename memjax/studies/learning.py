@@ -43,9 +43,8 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
         step = online.one_chip(learner, moved)
         state, record = step(init(keys), keys["noise"], train_x, train_y, turns, schedule, 0)
         y = learner.predict(learner.prepare(state), online.scale(test_x), jax.random.fold_in(keys["noise"], 2**31))
-        return {"accuracy": jnp.mean((jnp.argmax(y, axis=-1).astype(test_y.dtype) == test_y).astype(y.dtype))} | _spent(
-            record, y.dtype
-        )
+        right = jnp.argmax(y, axis=-1).astype(test_y.dtype) == test_y
+        return {"accuracy": jnp.mean(right.astype(y.dtype))} | _spent(record, y.dtype)
 
     args = (samples.train_x, samples.train_y, samples.test_x[: wanted.images], samples.test_y[: wanted.images])
     return Study(evaluate, SOURCES, (*map(jnp.asarray, args), turns, schedule), "accuracy", UNITS)
