@@ -32,18 +32,22 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
     def evaluate(keys, severity, weights, images, labels):
         made = nominal.at(severity)
         net = network.EdgeNetwork(*made, key=keys["d2d"], faults_key=keys["faults"])
+        physics, chip = net.physics.get_value(), made.nonidealities  # at their severities
         events, missed, total = Events(), 0, 0
         for name, target in zip(("hidden", "output"), weights, strict=True):
             layer, key = getattr(net, name), variation.named_key(keys["c2c"], name)
-            xbar, wrong, spent = program(config, layer.array(made.physics), target, key)
+            xbar, wrong, spent = program(config, chip, layer.array(physics), target, key)
             layer.weight.set_value(xbar.state)
             events, missed, total = events + spent, missed + wrong, total + target.size
+        if wanted.age and chip.ages:
+            # What fluctuates at rest is noise of the reads to come.
+            net.age(wanted.age, variation.named_key(keys["read_noise"], "rest"))
         net.cache()
         y = net(learning.scale(images), keys["read_noise"])
         pulses = jnp.asarray(events.pulse, y.dtype)
         joule = (MEMRISTOR.write or 0.0) * pulses + (MEMRISTOR.verify or 0.0) * jnp.asarray(events.verify, y.dtype)
         return {
-            "accuracy": jnp.mean((jnp.argmax(y, axis=-1) == labels).astype(y.dtype)),
+            "accuracy": jnp.mean(learning.hits(y, labels).astype(y.dtype)),
             "pulses": pulses,
             "missed": jnp.asarray(missed, y.dtype) / total,
             "programming_energy": joule,
@@ -53,19 +57,23 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
     return Study(evaluate, SOURCES, (w, *map(jnp.asarray, images)), "accuracy", UNITS)
 
 
-def program(config: Config, xbar: Crossbar, target: Array, key: Array) -> tuple[Crossbar, Array | int, Events]:
+def program(
+    config: Config, chip: variation.Nonidealities, xbar: Crossbar, target: Array, key: Array
+) -> tuple[Crossbar, Array | int, Events]:
     """Bring an array to its target weights [rows, cols] as the config says -> (array, wrong weights, events).
 
-    Push-pull: the weight w is (1 + w) / 2 of the range on one device and (1 - w) / 2 on the other.
+    Push-pull: the weight w is (1 + w) / 2 of the range on one device and (1 - w) / 2 on the other. Write-verify reads
+    with the chip's read noise and knows its C2C noise, both at their severities.
     """
     wanted, xbar = config.monte_carlo, crossbar.uncache(xbar)
     if wanted.programming == "write_verify":
+        c2c = chip.scaled("c2c")
         params = write_verify.Params(
             step=_step(config),
             tolerance=wanted.tolerance,
             budget=wanted.budget,
-            c2c=max(config.variation.c2c, 0.01),
-            read_noise=config.variation.read_noise or None,
+            c2c=0.01 if c2c is None else jnp.maximum(c2c, 0.01),
+            read_noise=chip.scaled("read_noise"),
         )
         xbar, result, spent = write_verify.program_to(params, xbar, target, config.device.write_time, key)
         return xbar, jnp.sum(result.failed, dtype=jnp.int32), spent
