@@ -50,6 +50,11 @@ def scale(images: Array) -> Array:
     return images.astype(jnp.result_type(float)) / 255.0
 
 
+def hits(y: Array, labels: Array) -> Array:
+    """Say where the largest output of y [..., classes] is that of the label [...]."""
+    return jnp.argmax(y, axis=-1).astype(labels.dtype) == labels  # argmax counts in the default integer
+
+
 def online(learner: Learner, augment: Callable | None = None) -> Callable:
     """Compile the online loop: step(chips, keys [chips], images, labels, order [S], rates, first) -> (chips, Record).
 
@@ -75,7 +80,7 @@ def one_chip(learner: Learner, augment: Callable | None = None) -> Callable:
         def sample(state, inputs):
             x, label, rates, key, turn = inputs
             state, (y, inference, training) = learner.learn(state, x, label, rates, key, turn)
-            return state, Record(jnp.argmax(y) == label, inference, training)
+            return state, Record(hits(y, label), inference, training)
 
         # Gathered and scaled here, once: inside the scan it would be done again for every weight the sample updates.
         shown = images[order] if augment is None else augment(images[order], turns)
@@ -91,7 +96,7 @@ def evaluate(learner: Learner, batch: int) -> Callable:
     """
 
     def correct(state, key, images, labels):
-        return jnp.sum(jnp.argmax(learner.predict(state, scale(images), key), axis=-1) == labels, dtype=jnp.int32)
+        return jnp.sum(hits(learner.predict(state, scale(images), key), labels), dtype=jnp.int32)
 
     count = jax.jit(jax.vmap(correct, in_axes=(0, 0, None, None)))
     prepare = jax.jit(jax.vmap(learner.prepare))

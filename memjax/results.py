@@ -150,6 +150,33 @@ def study(
     return xr.Dataset(variables, coords, {"title": "memjax Monte Carlo study", **attrs})
 
 
+def ablation(
+    values: Mapping[str, np.ndarray],
+    labels: Sequence[str],
+    severities: Mapping[str, Any],
+    units: Mapping[str, tuple[str, str]],
+    *,
+    attrs: Mapping[str, str],
+) -> Any:
+    """Gather the same chips in several settings -> Dataset: values [settings, chips], severities [settings].
+
+    units: {name: (unit, meaning)}. A coordinate `severity_<non-ideality>` says what a setting is.
+    """
+    import xarray as xr
+
+    variables = {
+        name: (("setting", "chip"), array, {"units": units[name][0], "long_name": units[name][1]})
+        for name, array in values.items()
+    }
+    bad = ~np.all([np.isfinite(array) for array in values.values()], axis=0)
+    variables["failed"] = (("setting", "chip"), bad, {"long_name": "values that are not all finite"})
+    coords: dict[str, Any] = {"setting": list(labels), "chip": np.arange(bad.shape[1])}
+    for name, array in severities.items():
+        told = {"units": "1", "long_name": f"{name}, 1 as the config describes it, 0 switched off"}
+        coords[f"severity_{name}"] = ("setting", np.asarray(array), told)
+    return xr.Dataset(variables, coords, {"title": "memjax ablation", **attrs})
+
+
 def read_conductances(path: Path, chip: int = 0) -> dict[str, np.ndarray]:
     """Read the conductances of a training run's chip -> {array: [polarity, rows, cols]} [S].
 

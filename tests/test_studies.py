@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from memjax import config, monte_carlo, noise, results, studies, training, variation
+from memjax import config, monte_carlo, noise, studies, training, variation
 from memjax.cli import app
 from memjax.errors import ConfigError, UserError
 
@@ -106,9 +106,7 @@ def test_a_network_on_ideal_devices_works_as_it_was_trained(out):
         variation={"d2d": {}, "c2c": 0.0, "read_noise": 0.0, "stuck_on": 0.0},
         monte_carlo={"programming": "open_loop", "error": 0.0, "images": 200},
     )
-    g = results.read_conductances(folder / "network" / "results.nc")
-    span = 1e-4 - 1e-6 if g["hidden"].max() > 5e-5 else g["hidden"].max() - g["hidden"].min()
-    weights = tuple((g[name][0] - g[name][1]) / span for name in ("hidden", "output"))
+    weights = studies.weights(perfect, folder / "network")
     study = studies.build(perfect, training.load(perfect), weights)
     found = monte_carlo.run(study.chip, 2, KEY, args=study.args)
     trained = json.loads((folder / "network" / "metrics.json").read_text())["test_accuracy"]["mean"]

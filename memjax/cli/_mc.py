@@ -1,15 +1,12 @@
 """`memjax mc`: many sampled chips, from one core to many hosts; a table, a file of values and figures."""
 
-import os
 import sys
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from memjax.cli import _train
-from memjax.errors import UserError
+from memjax.cli import _chips
 
 
 def mc(
@@ -42,30 +39,24 @@ def mc(
     process_id: Annotated[int | None, typer.Option(help="This process's number, from 0.")] = None,
 ) -> None:
     """Sample many chips: deploy a network on them, let them learn, or step bare arrays; yield and what decides it."""
-    # Chips are independent, and a processor works them best as one device a core. It is up to the user's own setting.
-    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count() or 1))
-    from memjax import monte_carlo
-
-    monte_carlo.start_hosts(coordinator, processes, process_id)  # before anything else of JAX
+    _chips.start(coordinator, processes, process_id)
     import jax
 
-    from memjax import config as configs
     from memjax import studies
 
-    settings, out = _settings(configs, config, out, resume, set_, chips, seed)
+    settings, out = _chips.settings("mc", "configs/mc_deployed.yaml", config, out, resume, set_, chips, seed)
     rule = None if until is None else studies.yield_rule(until)
     wanted = settings.monte_carlo
     quiet = jax.process_index() > 0
     title = f"{'up to ' if rule else ''}{wanted.chips} chips, {wanted.study} -> {out}"
-    show = _Show(title, quiet)
-    train = _train._Terminal if sys.stdout.isatty() else _train._Lines
-    trainer = _Once(lambda: train("training the network to deploy, on ideal devices"), quiet)
+    show = _chips.Show(title, quiet)
+    trainer = _chips.Trainer(quiet)
     with show, trainer:
         found = studies.mc(
             settings,
             out,
             data_dir,
-            batch_size=_batch(batch),
+            batch_size=_chips.batch_size(batch),
             until=rule,
             threshold=threshold,
             sobol=sobol,
@@ -76,92 +67,6 @@ def mc(
         )
     if not quiet:
         _summary(found, out)
-
-
-def _settings(configs: Any, config: Path | None, out: Path | None, resume: bool, set_: Any, chips: Any, seed: Any):
-    overrides = list(set_ or [])
-    given = (("monte_carlo.chips", chips), ("seed", seed))
-    overrides += [f"{name}={value}" for name, value in given if value is not None]
-    source = config
-    if source is None and resume and out is not None:
-        source = out / "config.yaml"
-    if source is None:
-        raise UserError("give a config, as memjax mc configs/mc_deployed.yaml, or --resume --out of a study")
-    settings = configs.load(source, overrides)
-    digest = configs.digest(settings)[:8]
-    return settings, out or Path("runs") / f"mc-{settings.monte_carlo.study}-{source.stem}-{digest}"
-
-
-def _batch(text: str) -> Any:
-    if text == "auto":
-        return text
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"--batch {text}: accepted is auto, or a number of chips of at least 1")
-    return int(text)
-
-
-class _Once:
-    """Make the display of a training run when there is one to show."""
-
-    def __init__(self, make: Any, quiet: bool):
-        self.make, self.shown, self.quiet = make, None, quiet
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.close()
-
-    def close(self) -> None:
-        if self.shown is not None:
-            self.shown.__exit__(None, None, None)
-            self.shown = None
-
-    def __call__(self, at: Any) -> None:
-        if self.quiet:
-            return
-        if self.shown is None:
-            self.shown = self.make().__enter__()
-        self.shown(at)
-        if at.done == at.total:
-            self.close()
-
-
-class _Show:
-    """One bar for the chips of all processes, or plain lines now and then."""
-
-    def __init__(self, title: str, quiet: bool):
-        self.title, self.quiet, self.last, self.bar = title, quiet, -_train.QUIET, None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        if self.bar is not None:
-            self.bar.stop()
-
-    def __call__(self, at: Any) -> None:
-        if self.quiet:
-            return
-        if self.title:
-            print(self.title, flush=True)
-            self.title = ""
-        rate = "" if at.rate is None else f"{at.rate:,.1f} chips/s"
-        if sys.stdout.isatty():
-            self._draw(at, rate)
-        elif at.done == at.n or time.monotonic() - self.last > _train.QUIET:
-            self.last = time.monotonic()
-            print(f"{at.done:>9,}/{at.n:,} chips  {rate}", flush=True)
-
-    def _draw(self, at: Any, rate: str) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        if self.bar is None:
-            columns = (MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-            self.bar = Progress(*columns)
-            self.task = self.bar.add_task("", total=at.n)
-            self.bar.start()
-        self.bar.update(self.task, total=at.n, completed=at.done, description=rate)
 
 
 def _summary(found: dict, out: Path) -> None:

@@ -337,7 +337,7 @@ class Quantity(Section):
 
 
 class MonteCarlo(Section):
-    """What `memjax mc` does with sampled chips."""
+    """What `memjax mc` and `memjax ablate` do with sampled chips."""
 
     study: Literal["deployed", "learning", "arrays"] = Field(
         default="deployed",
@@ -359,6 +359,9 @@ class MonteCarlo(Section):
     tolerance: Positive = Field(default=0.02, description="write_verify: half width of what is right, of the range")
     budget: AtLeastOne = Field(default=10, description="write_verify: pulses a weight may get")
     error: NotNegative = Field(default=0.02, description="open_loop: sd of what is set, relative to g_max - g_min")
+    age: NotNegative = Field(
+        default=0.0, description="time that a chip rests between its programming or learning and the test, s"
+    )
     steps: AtLeastOne = Field(default=100, description="arrays: time steps")
     dt: Positive = Field(default=0.01, description="arrays: time step, s")
     rate: NotNegative = Field(default=20.0, description="arrays: mean rate of spikes on every line, Hz")

@@ -4,7 +4,7 @@ Matplotlib is imported when the first figure is made, never with `import memjax`
 belongs to its caller, needs no display, is safe in threads, and shows itself as the result of a notebook cell.
 """
 
-from memjax.plot.chips import chip_distribution, sobol_bars, yield_curve
+from memjax.plot.chips import ablation_bars, chip_distribution, sobol_bars, yield_curve
 from memjax.plot.energy import energy_breakdown, energy_by_list
 from memjax.plot.fits import fit_overview
 from memjax.plot.learning import learning_curve, stdp_window
@@ -15,6 +15,7 @@ from memjax.plot.synapses import conductance_histogram, conductance_maps, recept
 
 __all__ = [
     "OKABE_ITO",
+    "ablation_bars",
     "chip_distribution",
     "conductance_histogram",
     "conductance_maps",

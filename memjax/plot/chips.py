@@ -1,8 +1,8 @@
-"""Many chips: the distribution of a metric, yield against the threshold, and what its variance is made of."""
+"""Many chips: how a metric is distributed, its yield, what its variance is made of, and what non-idealities cost it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -169,5 +169,54 @@ def sobol_bars(
     ax.invert_yaxis()
     ax.tick_params(axis="y", length=0)
     label_axes(ax, f"share of the variance (%), whiskers: {100 * indices.confidence:g} % interval", None, title)
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
+    return fig
+
+
+def ablation_bars(
+    lost: Mapping[str, Any],
+    recovered: Mapping[str, Any],
+    whole: Any,
+    metric: str = "accuracy",
+    *,
+    title: str | None = None,
+) -> Figure:
+    """Draw what each non-ideality costs: a bar for it alone, one for what leaving it out of all brings back.
+
+    Bars are means over the chips, lines reach from the 5 % to the 95 % quantile of the chips, dots are chips.
+
+    Args:
+        lost: name -> metric with none less metric with it alone, chip by chip, [chips]; shares, shown in points (%).
+        recovered: name -> metric without it less metric with all, [chips].
+        whole: metric with none less metric with all, [chips].
+        metric: what it is, for the axis.
+        title: above the axes.
+
+    Raises:
+        ValueError: names that differ, or a row without a finite value.
+    """
+    if list(lost) != list(recovered):
+        raise ValueError(f"ablation_bars: lost names {', '.join(lost)} and recovered {', '.join(recovered)}")
+    rows = {"lost by it alone": [*lost.values(), whole], "recovered without it": list(recovered.values())}
+    at = np.arange(len(lost) + 1)
+    fig = figure(COLUMN, 1.1 + 0.42 * len(at))
+    ax = fig.add_subplot()
+    for k, (label, bars) in enumerate(rows.items()):
+        for i, each in enumerate(bars):
+            points = 100.0 * host(each)
+            points = points[np.isfinite(points)]
+            if not points.size:
+                raise ValueError(f"ablation_bars: no chip of {[*lost, 'all'][i]} ({label}) has a finite value")
+            y = at[i] + (0.0 if i == len(lost) else 0.4 * k - 0.2)
+            ax.barh(y, points.mean(), height=0.37, color=colour(4 * k), alpha=0.75, label=label if i == 0 else None)
+            ax.hlines(y, *np.quantile(points, [0.05, 0.95]), color="0.5", linewidth=0.8)
+            # Of thousands of chips some are enough to see, at even places of their order.
+            some = np.sort(points)[np.unique(np.linspace(0, points.size - 1, 100).astype(int))]
+            ax.plot(some, np.full(some.size, y), ".", color="0.1", markersize=2.5, markeredgewidth=0)
+    ax.axvline(0.0, color="0.6", linewidth=0.6)
+    ax.set_yticks(at, labels=[*lost, "all"])
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)
+    label_axes(ax, f"{metric} (points); lines: 5 to 95 % of the chips", None, title)
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
     return fig

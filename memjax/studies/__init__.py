@@ -1,4 +1,4 @@
-"""What `memjax mc` does with sampled chips: a config -> a function of one chip, ready for `monte_carlo.run`.
+"""What `memjax mc` and `memjax ablate` do with sampled chips: a config -> a function of one chip for `monte_carlo.run`.
 
     study = studies.build(config, weights=weights)
     values = monte_carlo.run(study.chip, 1000, key, args=study.args)
@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from memjax.config import Config
-from memjax.studies import _drive, arrays, deployed, learning
+from memjax.studies import _ablate, _drive, arrays, deployed, learning
 from memjax.studies._drive import ideal, weights, yield_rule
 from memjax.studies._study import Study
 from memjax.training import Samples
 
-__all__ = ["Study", "build", "ideal", "mc", "weights", "yield_rule"]
+__all__ = ["Study", "ablate", "build", "ideal", "mc", "weights", "yield_rule"]
 
 _BUILD: dict[str, Callable[..., Study]] = {
     "deployed": deployed.study,
@@ -46,3 +46,14 @@ def mc(config: Config, out: str | os.PathLike, data_dir: str | os.PathLike | Non
     OUT/figures/*.png    distribution, yield against threshold, Sobol indices
     """
     return _drive.mc(config, build, out, data_dir, **options)
+
+
+def ablate(config: Config, out: str | os.PathLike, data_dir: str | os.PathLike | None = None, **options: Any) -> dict:
+    """Say which non-ideality costs how much, write the folder `out`, and return the metrics (`_ablate.ablate`).
+
+    OUT/config.yaml, chips/, network/   as of `mc`
+    OUT/metrics.json                    every setting's summary; what each non-ideality costs, with its interval
+    OUT/results.nc                      every value of every chip in every setting [setting, chip]
+    OUT/figures/ablation.png            lost by each alone, and recovered without it
+    """
+    return _ablate.ablate(config, build, out, data_dir, **options)

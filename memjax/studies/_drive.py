@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from memjax import config as configs
-from memjax import designs, files, monte_carlo, plot, results, statistics, training, variation
+from memjax import designs, devices, files, monte_carlo, plot, results, statistics, training, variation
 from memjax.config import Config
 from memjax.errors import ConfigError, UserError
 from memjax.studies._study import Study
@@ -62,24 +62,15 @@ def mc(
     Every process of `monte_carlo.start_hosts` calls it; the first one writes. Raises UserError for folders, data and
     settings that are not accepted.
     """
-    began, wanted = time.perf_counter(), config.monte_carlo
-    first, out = jax.process_index() == 0, Path(out)
+    began, wanted, out = time.perf_counter(), config.monte_carlo, Path(out)
     rule = until or (None if threshold is None else statistics.Until(threshold, 0.01))
     if until is not None and wanted.quantities and wanted.design != "independent":
         raise UserError(f"--until needs independent chips: the first rows of a {wanted.design} design are none")
-    if first:
-        files.new_folder(out, resume=resume)
-        files.write_text(out / "config.yaml", configs.dump(config, f"Settings of a study of {wanted.study} chips"))
-    samples = None if wanted.study == "arrays" else training.load(config, data_dir)
-    trained = None
-    if wanted.study == "deployed":
-        trained = _weights(config, out, data_dir, network, first, resume, training_progress)
-    study = build(config, samples, trained)
+    study = begin(config, build, out, data_dir, network, resume, training_progress)
     if rule is not None and study.metric != "accuracy":
         raise UserError(f"the yield of a study of {wanted.study} is not defined: its chips have no accuracy")
     key, n = jax.random.key(config.seed), wanted.chips
-    settings: dict[str, Any] = {"batch_size": batch_size, "args": study.args, "resume": resume, "progress": progress}
-    settings["config"] = config.model_dump(mode="json", exclude={"run": True, "monte_carlo": {"chips"}})
+    settings = run_settings(config, study, batch_size, resume, progress)
     inputs = _inputs(config, n, key)
     started = time.perf_counter()
     values = monte_carlo.run(
@@ -100,11 +91,57 @@ def mc(
         "chips_per_second": n / seconds,
         "seconds": time.perf_counter() - began,
     }
-    if first:
+    if jax.process_index() == 0:
         drawn = {} if inputs is None else {name: x[:n] for name, x in inputs.items()}
         _write(out, config, study, values, drawn, found, rule, indices)
     monte_carlo.wait("written")
     return found
+
+
+def begin(
+    config: Config,
+    build: Callable[..., Study],
+    out: Path,
+    data_dir: str | os.PathLike | None,
+    network: str | os.PathLike | None,
+    resume: bool,
+    progress: Callable[[training.Progress], Any] | None,
+) -> Study:
+    """Make the folder `out`, or go on in it, with all settings and the network to deploy, and build the study."""
+    first, kind = jax.process_index() == 0, config.monte_carlo.study
+    if first:
+        files.new_folder(out, resume=resume)
+        files.write_text(out / "config.yaml", configs.dump(config, f"Settings of a study of {kind} chips"))
+    samples = None if kind == "arrays" else training.load(config, data_dir)
+    trained = None
+    if kind == "deployed":
+        trained = _weights(config, out, data_dir, network, first, resume, progress)
+    return build(config, samples, trained)
+
+
+def run_settings(config: Config, study: Study, batch_size: Any, resume: bool, progress: Any) -> dict[str, Any]:
+    """Return what every `monte_carlo.run` of a study's folder is told."""
+    return {
+        "batch_size": batch_size,
+        "args": study.args,
+        "resume": resume,
+        "progress": progress,
+        "config": config.model_dump(mode="json", exclude={"run": True, "monte_carlo": {"chips"}}),
+    }
+
+
+def summaries(values: Mapping[str, np.ndarray], study: Study) -> dict[str, Any]:
+    """Return mean, sd and quantiles of all values [chips] over the chips that did not fail, for a file."""
+    summary = monte_carlo.summary(values)
+    return {
+        name: {
+            "mean": float(summary.mean[name]),
+            "sd": float(summary.sd[name]),
+            "quantiles": {f"{q:g}": float(at[name]) for q, at in summary.quantiles.items()},
+            "unit": study.units[name][0],
+        }
+        for name in values
+    }
 
 
 def ideal(config: Config) -> Config:
@@ -126,9 +163,16 @@ def _weights(config, out, data_dir, network, first, resume, progress) -> tuple[n
 def weights(config: Config, folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights [n_in, n_hidden], [n_hidden, n_out] of the first chip of a `memjax train` run, in [-1, 1].
 
-    Raises ConfigError for a network of other sizes than the config's.
+    w = (g+ - g-) / (g_max - g_min) with the nominal range of its devices, as the network was trained: its own, narrower
+    spread of conductances would make every hidden neuron's input larger. Raises ConfigError for a network of other
+    sizes than the config's.
     """
     g = results.read_conductances(Path(folder) / "results.nc")
+    run = configs.load(Path(folder) / "config.yaml")
+    device, params = devices.get(run.device.name), configs.device_params(run)
+    high, low = (
+        devices.conductance(device, params, device.init(params, x), run.device.read_voltage) for x in (1.0, 0.0)
+    )
     sizes = (config.array.n_inputs, config.array.n_outputs, config.array.n_classes)
     made = []
     for name, shape in (("hidden", sizes[:2]), ("output", sizes[1:])):
@@ -136,8 +180,7 @@ def weights(config: Config, folder: str | os.PathLike) -> tuple[np.ndarray, np.n
             given = g[name].shape if name in g else "none"
             raise ConfigError(f"{folder} holds a network of {name} conductances {given}: accepted is (2, {shape})")
         net = g[name][0] - g[name][1]
-        # Its own range: the most that one of its devices shows.
-        made.append(np.clip(net / (g[name].max() - g[name].min()), -1.0, 1.0))
+        made.append(np.clip(net / float(high - low), -1.0, 1.0))
     return made[0], made[1]
 
 
@@ -168,21 +211,13 @@ def _decompose(study: Study, base: int, key: jax.Array, folder: Path, settings: 
 
 
 def _metrics(config: Config, study: Study, values: dict, rule: Any, indices: Any) -> dict:
-    summary = monte_carlo.summary(values)
+    failed = np.flatnonzero(monte_carlo.failed(values))
     found: dict[str, Any] = {
         "study": config.monte_carlo.study,
         "metric": study.metric,
-        "chips": summary.n,
-        "failed": [int(i) for i in summary.failed],
-        "values": {
-            name: {
-                "mean": float(summary.mean[name]),
-                "sd": float(summary.sd[name]),
-                "quantiles": {f"{q:g}": float(at[name]) for q, at in summary.quantiles.items()},
-                "unit": study.units[name][0],
-            }
-            for name in values
-        },
+        "chips": len(values[study.metric]),
+        "failed": failed.tolist(),
+        "values": summaries(values, study),
         "yield": None,
         "sobol": None,
         "seed": config.seed,

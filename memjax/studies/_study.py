@@ -39,3 +39,11 @@ class Study(NamedTuple):
     def keyed_chip(self, key: Array, keys: Mapping[str, Array], *args: Any) -> dict[str, Array]:
         """Evaluate a chip from the keys of its sources alone, as `inputs` of the run: for variance decompositions."""
         return self.evaluate(keys, {}, *args)
+
+    def same_chip(self, key: Array, setting: tuple[Array, Mapping[str, Any]], *args: Any) -> dict[str, Array]:
+        """Evaluate the chip with the key that its setting (key, severity) names, as `inputs` of the run, not its own.
+
+        So the same chips are met at every severity.
+        """
+        own, severity = setting
+        return self.evaluate(self.keys(own), severity, *args)

@@ -11,7 +11,7 @@ from memjax.crossbar import Crossbar
 from memjax.energy import MEMRISTOR, Events
 from memjax.programming import write_verify
 from memjax.studies._study import Study
-from memjax.training import Samples, nonidealities, parts
+from memjax.training import Samples, parts
 
 SOURCES = ("d2d", "faults", "c2c", "read_noise")
 UNITS = {
@@ -26,24 +26,28 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
     """Return the study of a network of these weights; raises ValueError without samples or weights."""
     if samples is None or weights is None:
         raise ValueError("studies: a deployed network needs samples and trained weights, and at least one is missing")
-    nominal, whole, wanted = parts(config), nonidealities(config), config.monte_carlo
+    nominal, wanted = parts(config), config.monte_carlo
     images = samples.test_x[: wanted.images], samples.test_y[: wanted.images]
 
     def evaluate(keys, severity, weights, images, labels):
-        made, chip = nominal.at(severity), whole.with_severity(severity)
+        made = nominal.at(severity)
         net = network.EdgeNetwork(*made, key=keys["d2d"], faults_key=keys["faults"])
+        physics, chip = net.physics.get_value(), made.nonidealities  # at their severities
         events, missed, total = Events(), 0, 0
         for name, target in zip(("hidden", "output"), weights, strict=True):
             layer, key = getattr(net, name), variation.named_key(keys["c2c"], name)
-            xbar, wrong, spent = program(config, chip, layer.array(made.physics), target, key)
+            xbar, wrong, spent = program(config, chip, layer.array(physics), target, key)
             layer.weight.set_value(xbar.state)
             events, missed, total = events + spent, missed + wrong, total + target.size
+        if wanted.age and chip.ages:
+            # What fluctuates at rest is noise of the reads to come.
+            net.age(wanted.age, variation.named_key(keys["read_noise"], "rest"))
         net.cache()
         y = net(learning.scale(images), keys["read_noise"])
         pulses = jnp.asarray(events.pulse, y.dtype)
         joule = (MEMRISTOR.write or 0.0) * pulses + (MEMRISTOR.verify or 0.0) * jnp.asarray(events.verify, y.dtype)
         return {
-            "accuracy": jnp.mean((jnp.argmax(y, axis=-1).astype(labels.dtype) == labels).astype(y.dtype)),
+            "accuracy": jnp.mean(learning.hits(y, labels).astype(y.dtype)),
             "pulses": pulses,
             "missed": jnp.asarray(missed, y.dtype) / total,
             "programming_energy": joule,

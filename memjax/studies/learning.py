@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from memjax import energy, network
+from memjax import energy, network, variation
 from memjax import learning as online
 from memjax.config import Config
 from memjax.studies._study import Study
@@ -42,9 +42,10 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
         learner, init = network.functional(make, keys)
         step = online.one_chip(learner, moved)
         state, record = step(init(keys), keys["noise"], train_x, train_y, turns, schedule, 0)
+        if wanted.age and nominal.nonidealities.ages:
+            state = learner.age(state, wanted.age, variation.named_key(keys["noise"], "rest"))
         y = learner.predict(learner.prepare(state), online.scale(test_x), jax.random.fold_in(keys["noise"], 2**31))
-        right = jnp.argmax(y, axis=-1).astype(test_y.dtype) == test_y
-        return {"accuracy": jnp.mean(right.astype(y.dtype))} | _spent(record, y.dtype)
+        return {"accuracy": jnp.mean(online.hits(y, test_y).astype(y.dtype))} | _spent(record, y.dtype)
 
     args = (samples.train_x, samples.train_y, samples.test_x[: wanted.images], samples.test_y[: wanted.images])
     return Study(evaluate, SOURCES, (*map(jnp.asarray, args), turns, schedule), "accuracy", UNITS)

@@ -39,10 +39,15 @@ class Parts(NamedTuple):
     physics: network.Physics
     settings: Any  # the programmer's Params
 
+    @property
+    def nonidealities(self) -> variation.Nonidealities:
+        """What is not ideal about the chip."""
+        assert self.chip.nonidealities is not None
+        return self.chip.nonidealities
+
     def at(self, severity: Mapping[str, Any]) -> "Parts":
         """Return the parts of a chip at other severities of its non-idealities (`variation.Nonidealities`)."""
-        assert self.chip.nonidealities is not None
-        return self._replace(chip=self.chip._replace(nonidealities=self.chip.nonidealities.with_severity(severity)))
+        return self._replace(chip=self.chip._replace(nonidealities=self.nonidealities.with_severity(severity)))
 
 
 def build(config: Config) -> System:

@@ -1,0 +1,97 @@
+"""`memjax ablate`: which non-ideality costs how much accuracy and energy; a table, a figure and a file of values."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memjax.cli import _chips
+
+
+def ablate(
+    config: Annotated[
+        Path | None, typer.Argument(help="YAML file of settings; with --resume taken from the study's folder.")
+    ] = None,
+    chips: Annotated[int | None, typer.Option(help="How many chips, the same in every setting.")] = None,
+    batch: Annotated[str, typer.Option(help="Chips at once on a device; auto: as many as fit the memory.")] = "auto",
+    network: Annotated[Path | None, typer.Option(help="Deploy the first chip of this `memjax train` run.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as variation.c2c=0.5; repeatable."),
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of results; default runs/ablate-<config>-<digest>.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in the folder, with the batches it has.")] = False,
+    seed: Annotated[int | None, typer.Option(help="The study's random seed.")] = None,
+    coordinator: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of several processes, where SLURM or Open MPI is not used.")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(help="How many processes take part.")] = None,
+    process_id: Annotated[int | None, typer.Option(help="This process's number, from 0.")] = None,
+) -> None:
+    """Switch each non-ideality on alone, and off alone, on the same sampled chips: what does each cost?"""
+    _chips.start(coordinator, processes, process_id)
+    import jax
+
+    from memjax import studies
+
+    settings, out = _chips.settings("ablate", "configs/ablate.yaml", config, out, resume, set_, chips, seed)
+    quiet, wanted = jax.process_index() > 0, settings.monte_carlo
+    title = f"{wanted.chips} chips in every setting, {wanted.study} -> {out}"
+    show, trainer = _chips.Show(title, quiet), _chips.Trainer(quiet)
+    with show, trainer:
+        found = studies.ablate(
+            settings,
+            out,
+            data_dir,
+            batch_size=_chips.batch_size(batch),
+            network=network,
+            resume=resume,
+            progress=show,
+            training_progress=trainer,
+        )
+    if not quiet:
+        _summary(found, out)
+
+
+def _summary(found: dict, out: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    def of(label: str, name: str) -> dict:
+        return found["settings"][label]["values"][name]
+
+    def share(label: str) -> str:
+        row = of(label, found["metric"])
+        return f"{100 * row['mean']:.2f} ± {100 * row['sd']:.2f}"
+
+    def points(row: dict) -> str:
+        return f"{100 * row['mean']:.2f} ({100 * row['low']:.2f} to {100 * row['high']:.2f})"
+
+    joules = [name for name, row in found["settings"]["none"]["values"].items() if row["unit"] == "J"]
+
+    def energy(label: str) -> list[str]:
+        return [f"{of(label, name)['mean']:.4g}" for name in joules]
+
+    heads = ("", "alone", "lost", "left out", "recovered", *(f"{name.replace('_', ' ')} [J]" for name in joules))
+    table = Table(*heads, box=box.SIMPLE, pad_edge=False)
+    table.add_row("none", share("none"), "", share("all"), "", *energy("none"))
+    for name, row in found["nonidealities"].items():
+        kept = share(row["alone"]), points(row["lost"]), share(row["without"]), points(row["recovered"])
+        table.add_row(name, *kept, *energy(row["alone"]))
+    table.add_row("all", share("all"), points(found["lost"]), share("none"), "", *energy("all"))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console.print(table)
+    lost = sum(len(row["failed"]) for row in found["settings"].values())
+    failures = f", {lost} values failed and left out" if lost else ""
+    print(
+        f"{found['metric']} in % (mean and sd of {found['chips']} chips); lost by each alone and recovered when it is "
+        "the one left out, in points, chip by chip (95 % interval)"
+    )
+    print(
+        f"{found['chips']} chips x {len(found['settings'])} settings{failures}, {found['chips_per_second']:,.1f} a "
+        f"second, {found['seconds']:.1f} s in all"
+    )
+    print(f"files: {out}")
