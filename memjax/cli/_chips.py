@@ -4,10 +4,31 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from memjax.cli import _train
 from memjax.errors import UserError
+
+# The options that the commands have in common.
+Config = Annotated[
+    Path | None, typer.Argument(help="YAML file of settings; with --resume taken from the study's folder.")
+]
+Batch = Annotated[str, typer.Option(help="Chips at once on a device; auto: as many as fit the memory.")]
+Network = Annotated[Path | None, typer.Option(help="Deploy the first chip of this `memjax train` run.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting, as variation.c2c=0.5; repeatable."),
+]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data set's files.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on in the folder, with the batches it has.")]
+Seed = Annotated[int | None, typer.Option(help="The study's random seed.")]
+Coordinator = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Of several processes, where SLURM or Open MPI is not used.")
+]
+Processes = Annotated[int | None, typer.Option(help="How many processes take part.")]
+ProcessId = Annotated[int | None, typer.Option(help="This process's number, from 0.")]
 
 
 def start(coordinator: str | None, processes: int | None, process_id: int | None) -> None:

@@ -10,11 +10,9 @@ from memjax.cli import _chips
 
 
 def mc(
-    config: Annotated[
-        Path | None, typer.Argument(help="YAML file of settings; with --resume taken from the study's folder.")
-    ] = None,
+    config: _chips.Config = None,
     chips: Annotated[int | None, typer.Option(help="How many chips; with --until at most so many.")] = None,
-    batch: Annotated[str, typer.Option(help="Chips at once on a device; auto: as many as fit the memory.")] = "auto",
+    batch: _chips.Batch = "auto",
     until: Annotated[
         str | None,
         typer.Option(metavar="yield:THRESHOLD:HALF_WIDTH", help="Stop when the yield is known to +- HALF_WIDTH."),
@@ -23,20 +21,15 @@ def mc(
     sobol: Annotated[
         int, typer.Option(help="Base samples (a power of 2) of a variance decomposition over the sources of chance.")
     ] = 0,
-    network: Annotated[Path | None, typer.Option(help="Deploy the first chip of this `memjax train` run.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as variation.c2c=0.5; repeatable."),
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
+    network: _chips.Network = None,
+    set_: _chips.Set = None,
+    data_dir: _chips.DataDir = None,
     out: Annotated[Path | None, typer.Option(help="Folder of results; default runs/mc-<config>-<digest>.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in the folder, with the batches it has.")] = False,
-    seed: Annotated[int | None, typer.Option(help="The study's random seed.")] = None,
-    coordinator: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Of several processes, where SLURM or Open MPI is not used.")
-    ] = None,
-    processes: Annotated[int | None, typer.Option(help="How many processes take part.")] = None,
-    process_id: Annotated[int | None, typer.Option(help="This process's number, from 0.")] = None,
+    resume: _chips.Resume = False,
+    seed: _chips.Seed = None,
+    coordinator: _chips.Coordinator = None,
+    processes: _chips.Processes = None,
+    process_id: _chips.ProcessId = None,
 ) -> None:
     """Sample many chips: deploy a network on them, let them learn, or step bare arrays; yield and what decides it."""
     _chips.start(coordinator, processes, process_id)

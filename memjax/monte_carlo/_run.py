@@ -145,8 +145,12 @@ class _Study:
     def missing(self, first: int, stop: int) -> list[Range]:
         finished = [] if self.folder is None else self.folder.finished()
         if first == 0:
-            self.done = self.at_first = sum(min(b, self.n) - a for a, b in finished if a < self.n)
+            self.done = self.at_first = self._number(finished)
         return _folder.missing(finished, first, stop)
+
+    def _number(self, finished: list[Range]) -> int:
+        """Count the finished chips of this study: its folder may hold more."""
+        return sum(min(b, self.n) - a for a, b in finished if a < self.n)
 
     def work(self, mine: list[Range], batch: _batch.Batch, inputs: Any) -> None:
         for first, stop in mine:
@@ -209,7 +213,7 @@ class _Study:
             if self.folder is None:
                 done = min(self.n, self.at_first + self.processes * (self.done - self.at_first))
             else:
-                done = max(self.done, sum(min(b, self.n) - a for a, b in self.folder.finished() if a < self.n))
+                done = max(self.done, self._number(self.folder.finished()))
         else:
             done = self.done
         self.told = time.monotonic()
