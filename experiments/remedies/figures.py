@@ -1,0 +1,38 @@
+"""One figure a remedy: accuracy against severity, with and without it, and what it costs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from memjax import plot
+from memjax.plot import style
+
+
+def draw(name: str, found: dict, out: Path) -> None:
+    """Draw a study's curves: `axis` {label, values}, `ideal` (percent) and `curves` name -> `frame.curve`.
+
+    A curve with `own_axis` True is drawn against its own `devices` instead, and leaves no line here.
+    """
+    fig = style.figure(style.PAGE, 2.9)
+    ax, cost = fig.subplots(1, 2, width_ratios=(2.2, 1))
+    x = np.asarray(found["axis"]["values"], float)
+    for k, (label, made) in enumerate(found["curves"].items()):
+        mean, sd = np.asarray(made["mean"]), np.asarray(made["sd"])
+        ax.fill_between(x, mean - sd, mean + sd, color=style.colour(k), alpha=0.2, linewidth=0)
+        ax.plot(x, mean, "o-", color=style.colour(k), markersize=3, linewidth=1.2, label=label)
+    ax.axhline(found["ideal"], color="0.4", linestyle=":", linewidth=0.9)
+    ax.annotate("ideal devices", (x[-1], found["ideal"]), (0, 2), textcoords="offset points", ha="right",
+                fontsize=style.SMALL, color="0.4")  # fmt: skip
+    style.label_axes(ax, found["axis"]["label"], "accuracy (%)", f"{found['title']}: mean, band: sd of chips")
+    style.legend(ax)
+    labels = list(found["curves"])
+    energy = [1e6 * made["energy"] if made.get("energy") is not None else 0.0 for made in found["curves"].values()]
+    y = np.arange(len(labels))
+    cost.barh(y, energy, color=[style.colour(k) for k in range(len(labels))])
+    for k, made in enumerate(found["curves"].values()):
+        cost.text(energy[k], k, f" ×{made.get('devices', 1.0):.3g} devices", va="center", fontsize=style.SMALL)
+    cost.set_xlim(0, 1.6 * max(energy) or 1.0)
+    cost.set_yticks(y, labels, fontsize=style.SMALL)
+    cost.invert_yaxis()
+    style.label_axes(cost, found.get("energy_label", "programming energy (µJ)"), None, "cost")
+    plot.save(fig, out / f"{name}.png")

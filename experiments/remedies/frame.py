@@ -1,0 +1,170 @@
+"""What the studies of remedies have in common: a trained network, sampled chips of it, and how curves are judged."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from memjax import config as configs
+from memjax import (
+    crossbar,
+    devices,
+    learning,
+    mitigation,
+    monte_carlo,
+    noise,
+    programming,
+    statistics,
+    studies,
+    training,
+    variation,
+)
+from memjax.crossbar import Crossbar
+from memjax.energy import MEMRISTOR
+from memjax.variation import Nonidealities, named_key
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "mc_deployed.yaml"
+LAYERS = ("hidden", "output")
+CHIPS = 20
+IMAGES = 2000
+ERROR = 0.02  # sd of what open-loop programming sets, relative to g_max - g_min
+
+
+class Task(NamedTuple):
+    """A trained network, what it is tested on, and where finished chips are kept: a pytree but for the folder."""
+
+    weights: tuple[Array, Array]  # [784, 256], [256, 10], in [-1, 1]
+    images: Array  # [n, 784] of bytes
+    labels: Array
+    train_images: Array  # for remedies that need data: never the test images
+    train_labels: Array
+    work: Path
+    chips: int
+
+
+def load(work: Path, network: Path | None, *, quick: bool = False) -> Task:
+    """Load the network of a `memjax train` run, or train it on ideal devices first; and the embedded digits."""
+    config = configs.load(CONFIG)
+    folder = network or work / "network"
+    if not (folder / "results.nc").exists():
+        training.train(studies.ideal(config), folder, resume=folder.exists())
+    samples, weights = training.load(config, None), studies.weights(config, folder)
+    n = 200 if quick else IMAGES
+    hidden, output = (jnp.asarray(w, jnp.result_type(float)) for w in weights)
+    return Task(
+        (hidden, output),
+        *map(jnp.asarray, (samples.test_x[:n], samples.test_y[:n], samples.train_x, samples.train_y)),
+        work=work,
+        chips=3 if quick else CHIPS,
+    )
+
+
+def layers(
+    chip: Nonidealities, key: Array, *, polarity: int = 2, tile: int = 64, faults: Any = None, **settings: Any
+) -> tuple[Crossbar, Crossbar]:
+    """Sample the two arrays of a chip, every device in the middle of its range.
+
+    faults  (shape [P, rows, cols], tile, key) -> fault map, laid over the chip's own
+    settings  further arguments of `crossbar.create`
+    """
+    config = configs.load(CONFIG)
+    inner, nominal = devices.get(config.device.name), configs.device_params(config)
+    device, made = variation.dress(chip, inner), []
+    for name, (rows, cols) in zip(LAYERS, ((784, 256), (256, 10)), strict=True):
+        shape, size, own = (polarity, rows, cols), (tile, min(tile, cols)), named_key(key, name)
+        params, drawn = variation.sample(chip, inner, nominal, shape, size, own, die=key)
+        if faults is not None:
+            drawn = variation.merge_faults(drawn, faults(shape, size, named_key(own, "faults")))
+        made.append(
+            crossbar.create(
+                device, (rows, cols), size, polarity=polarity, params=params, faults=drawn,
+                half_select=chip.scaled("half_select"), **settings,
+            )
+        )  # fmt: skip
+    return made[0], made[1]
+
+
+def open_loop(xbar: Crossbar, target: Array, key: Array, error: float = ERROR) -> Crossbar:
+    """Set every device once to what its nominal range needs for the weights [rows, cols], as well as it can be."""
+    pair = jnp.stack([target, -target][: xbar.polarity])
+    x = 0.5 + 0.5 * pair
+    return crossbar.set_state(xbar, jnp.clip(x + error * noise.normal(key, x.shape, x.dtype), 0.0, 1.0))
+
+
+def step() -> Any:
+    """Return the nominal change of a weight by one pulse on one device, for programmers."""
+    config = configs.load(CONFIG)
+    d = config.device
+    return programming.weight_step(
+        devices.get(d.name), configs.device_params(config), d.read_voltage, d.write_voltage, d.write_time
+    )
+
+
+def accuracy(task: Task, first: mitigation.Reader, second: mitigation.Reader, key: Array) -> Array:
+    """Return the share of test images that a network read through two readers classifies correctly."""
+    y = mitigation.respond(first, second, learning.scale(task.images), key)
+    return jnp.mean(learning.hits(y, task.labels).astype(y.dtype))
+
+
+def joules(events: Any) -> Array:
+    """Return the energy of counted events by the framework's price list [J]."""
+    counts = {"pulse": MEMRISTOR.write, "verify": MEMRISTOR.verify, "mac": MEMRISTOR.mac, "read": MEMRISTOR.read}
+    parts = [(price or 0.0) * jnp.asarray(getattr(events, name), float) for name, price in counts.items()]
+    return jnp.sum(jnp.stack(parts))
+
+
+def run(
+    task: Task, name: str, chip: Callable[..., dict[str, Array]], severities: Sequence[float], seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Evaluate chip(task, key, severity) -> {value: []} on the same chips at every severity -> [severities, chips].
+
+    Finished batches are kept in the task's folder under `name`: change the name with the function.
+    """
+    points, n, key = len(severities), task.chips, jax.random.key(seed)
+    inputs = (
+        monte_carlo.chip_keys(key, n)[np.tile(np.arange(n), points)],
+        np.repeat(np.asarray(severities, np.float32), n),
+    )
+    args = task._replace(work=None, chips=None)
+
+    def evaluate(_, given, arrays):
+        return chip(arrays, *given)
+
+    folder = task.work / name
+    values = monte_carlo.run(
+        evaluate, points * n, key, args=(args,), inputs=inputs, batch_size=1, checkpoint_dir=folder,
+        resume=folder.exists(), config={"severities": list(severities), "chips": n},
+    )  # fmt: skip
+    return {name: np.asarray(value, np.float64).reshape(points, n) for name, value in values.items()}
+
+
+def curve(values: dict[str, np.ndarray], **costs: Any) -> dict[str, Any]:
+    """Return what a curve's chips say at every severity: mean, sd and the chips' own accuracies (in percent).
+
+    Every other value becomes its mean over chips; costs (devices relative to the bare array, J) stand beside it.
+    """
+    y = 100 * values["accuracy"]
+    means = {name: x.mean(axis=1).tolist() for name, x in values.items() if name != "accuracy"}
+    return {
+        "mean": y.mean(axis=1).tolist(), "sd": y.std(axis=1, ddof=1).tolist(), "chips": y.round(3).tolist(),
+        **means, **costs,
+    }  # fmt: skip
+
+
+def gain(before: Sequence[float], after: Sequence[float]) -> dict[str, float]:
+    """Return what the same chips gain, in points, with Student's 95 % interval of the paired difference."""
+    made = statistics.paired_difference(before, after)
+    return {"mean": made.difference, "low": made.low, "high": made.high, "pairs": made.n}
+
+
+def judge(ideal: float, curves: dict[str, Any], bare: str, remedy: str, at: int, target: str, met: bool) -> dict:
+    """Return what one severity says of a remedy: lost without it, left with it (points of the ideal), and its gain."""
+    before, after = curves[bare]["chips"][at], curves[remedy]["chips"][at]
+    return {
+        "bare": bare, "remedy": remedy, "at": at, "lost": ideal - float(np.mean(before)),
+        "left": ideal - float(np.mean(after)), "gain": gain(before, after), "target": target, "met": bool(met),
+    }  # fmt: skip

@@ -1,0 +1,85 @@
+"""What a digital circuit sees of an array, and a spiking network that is made of it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from memjax import crossbar, neurons, noise
+from memjax.crossbar import Crossbar
+from memjax.wires import Wires
+
+
+class Seen(NamedTuple):
+    """Columns as they are seen [..., cols], in units of weight: their mean, and the sd of a read around it or None."""
+
+    value: Array
+    sd: Array | None
+
+
+# (x [..., rows], power [..., rows]) -> Seen. x: inputs in units of the full scale; power: the sum of the squares of the
+# separate inputs that x is a sum of, which their read noise adds up with; x^2 for a single read.
+Reader = Callable[[Array, Array], Seen]
+
+
+def reader(xbar: Crossbar, noise: Any = None, *, wires: Wires | None = None) -> Reader:
+    """Return the reader of a bare array: sum_i x_i w_ij, with w as the array's mean range scales it.
+
+    noise  sd of every device's conductance at a read, relative to the mean range; None: none
+    wires  in place of the array's own, as of `crossbar.read`
+
+    A single-ended array has signed weights w = 2 (g - g_mid) / (g_max - g_min) against a reference column of devices at
+    the middle of the mean range, without noise.
+    """
+    unit = xbar.v_read * crossbar.conductance_range(xbar)
+    scale, reference = 1.0, 0.0
+    if xbar.polarity == 1:
+        middle = crossbar.set_state(crossbar.uncache(xbar), jnp.full((1, *xbar.shape), 0.5, unit.dtype))
+        scale, reference = 2.0, jnp.mean(crossbar.conductance(middle)) * xbar.v_read
+
+    def read(x: Array, power: Array) -> Seen:
+        i = crossbar.read(xbar, xbar.v_read * x, wires=wires)
+        value = scale * (i - reference * jnp.sum(x, axis=-1, keepdims=True)) / unit
+        if noise is None:
+            return Seen(value, None)
+        sd = crossbar.noise_sd(xbar, xbar.v_read * jnp.sqrt(power), noise)
+        return Seen(value, scale * sd / unit)
+
+    return read
+
+
+def respond(
+    first: Reader,
+    second: Reader,
+    x: Array,
+    key: Array,
+    *,
+    neuron: neurons.Params | None = None,
+    steps: int = 5,
+    reset: str = "subtract",
+) -> Array:
+    """Return the outputs y [..., classes] of a two-layer spiking network for held inputs x [..., rows] in [0, 1].
+
+    LIF neurons between the readers, leaky integrators behind them: the equations are those of `network.EdgeNetwork`,
+    with the same statistics of read noise, drawn anew at every time step.
+    """
+    neuron = neurons.Params() if neuron is None else neuron
+    seen = first(x, x * x)
+    u = jnp.broadcast_to(seen.value, (steps, *seen.value.shape))
+    if seen.sd is not None:
+        u = u + seen.sd[None] * noise.normal(noise.fold_in(key, "hidden"), u.shape, u.dtype)
+
+    def time_step(state, current):
+        (spike, _), state = neurons.step(neuron, state, current, reset=reset)
+        return state, spike
+
+    _, spikes = jax.lax.scan(time_step, neurons.init(u.shape[1:], u.dtype), u)
+    # The readout is linear: one read of the weighted sum of the spikes, o_t = leak o_{t-1} + w h_t, y = mean_t o_t.
+    powers = jnp.asarray(neuron.leak, u.dtype) ** jnp.arange(steps, dtype=u.dtype)
+    c = jnp.cumsum(powers)[::-1] / steps
+    seen = second(jnp.tensordot(c, spikes, 1), jnp.tensordot(c * c, spikes, 1))
+    if seen.sd is None:
+        return seen.value
+    return seen.value + seen.sd * noise.normal(noise.fold_in(key, "output"), seen.value.shape, u.dtype)
