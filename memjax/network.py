@@ -201,7 +201,7 @@ class Layer(nnx.Module):
             return variation.field_of(xbar.params, "temperature") if warms else None, xbar.state, xbar.net
 
         def aged(xbar):
-            return kept(crossbar.relax(_warmed(xbar, physics.heat, dt) if warms else xbar, dt, key=key))
+            return kept(crossbar.relax(warmed(xbar, physics.heat, dt) if warms else xbar, dt, key=key))
 
         xbar = self.array(physics)
         kelvin, state, net = aged(xbar) if when is True else jax.lax.cond(when, aged, kept, xbar)
@@ -272,7 +272,7 @@ class EdgeNetwork(nnx.Module):
         n_in, n_hidden, n_out = arch.sizes
         self.hidden, self.output = (
             Layer(
-                _sample(arch, chip, physics, shape, variation.named_key(key, name), key, name, faults_key),
+                sample_array(arch, chip, physics, shape, variation.named_key(key, name), key, name, faults_key),
                 programmer,
                 settings,
             )
@@ -398,7 +398,7 @@ class EdgeNetwork(nnx.Module):
         return inputs, i / _unit(first, physics)
 
 
-def _sample(
+def sample_array(
     arch: Architecture,
     chip: Chip,
     physics: Physics,
@@ -408,6 +408,10 @@ def _sample(
     name: str,
     faults_key: Array | None,
 ) -> Crossbar:
+    """Draw one array [rows, cols] of a chip, with its first weights, from the array's key and that of the die.
+
+    faults_key: as of `EdgeNetwork`; the array's name then tells its faults from those of others.
+    """
     logical, tile = (2, *shape), (min(arch.tile[0], shape[0]), min(arch.tile[1], shape[1]))
     of_faults = key if faults_key is None else variation.named_key(faults_key, name)
     w = (
@@ -452,7 +456,7 @@ def _sample(
     return replace(xbar, span=crossbar.conductance_range(cold))
 
 
-def _warmed(xbar: Crossbar, heat: variation.Heat, dt: Any) -> Crossbar:
+def warmed(xbar: Crossbar, heat: variation.Heat, dt: Any) -> Crossbar:
     """Return the array at the temperature after dt [s] at the power that reads dissipate, `heat.duty` of the time."""
     t = variation.field_of(xbar.params, "temperature")
     g = device_conductance(xbar.device, xbar.params, xbar.state, xbar.v_read)

@@ -151,26 +151,28 @@ def study(
 
 
 def ablation(
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, Mapping[str, np.ndarray]],
     labels: Sequence[str],
     severities: Mapping[str, Any],
     units: Mapping[str, tuple[str, str]],
     *,
     attrs: Mapping[str, str],
 ) -> Any:
-    """Gather the same chips in several settings -> Dataset: values [settings, chips], severities [settings].
+    """Gather the same chips with several remedies in several settings -> Dataset of values [remedy, setting, chip].
 
-    units: {name: (unit, meaning)}. A coordinate `severity_<non-ideality>` says what a setting is.
+    values: {remedy: {name: [settings, chips]}}; severities [settings]; units: {name: (unit, meaning)}. A coordinate
+    `severity_<non-ideality>` says what a setting is.
     """
     import xarray as xr
 
+    dims = ("remedy", "setting", "chip")
+    stacked = {name: np.stack([own[name] for own in values.values()]) for name in next(iter(values.values()))}
     variables = {
-        name: (("setting", "chip"), array, {"units": units[name][0], "long_name": units[name][1]})
-        for name, array in values.items()
+        name: (dims, array, {"units": units[name][0], "long_name": units[name][1]}) for name, array in stacked.items()
     }
-    bad = ~np.all([np.isfinite(array) for array in values.values()], axis=0)
-    variables["failed"] = (("setting", "chip"), bad, {"long_name": "values that are not all finite"})
-    coords: dict[str, Any] = {"setting": list(labels), "chip": np.arange(bad.shape[1])}
+    bad = ~np.all([np.isfinite(array) for array in stacked.values()], axis=0)
+    variables["failed"] = (dims, bad, {"long_name": "values that are not all finite"})
+    coords: dict[str, Any] = {"remedy": list(values), "setting": list(labels), "chip": np.arange(bad.shape[2])}
     for name, array in severities.items():
         told = {"units": "1", "long_name": f"{name}, 1 as the config describes it, 0 switched off"}
         coords[f"severity_{name}"] = ("setting", np.asarray(array), told)

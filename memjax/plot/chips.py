@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from memjax.plot.style import COLUMN, SMALL, colour, figure, host, label_axes, legend, names
+from memjax.plot.style import COLUMN, PAGE, SMALL, colour, figure, host, label_axes, legend, names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -219,4 +219,28 @@ def ablation_bars(
     ax.tick_params(axis="y", length=0)
     label_axes(ax, f"{metric} (points); lines: 5 to 95 % of the chips", None, title)
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
+    return fig
+
+
+def remedy_map(means: Mapping[str, Any], labels: Sequence[str], metric: str = "accuracy") -> Figure:
+    """Draw the mean metric with every remedy (rows) in every setting (columns), each number in its cell.
+
+    means: remedy -> shares [settings], shown in percent. Raises ValueError for rows of another length than labels.
+    """
+    z = 100.0 * np.stack([host(row) for row in means.values()])
+    if z.shape[1] != len(labels):
+        raise ValueError(f"remedy_map: rows of {z.shape[1]} settings for {len(labels)} labels")
+    fig = figure(PAGE, 1.5 + 0.3 * len(z))
+    ax = fig.add_subplot()
+    image = ax.imshow(z, aspect="auto", cmap="viridis")
+    middle = 0.5 * (np.nanmin(z) + np.nanmax(z))
+    for (i, j), value in np.ndenumerate(z):
+        ink = "white" if value < middle else "black"
+        ax.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=SMALL, color=ink)
+    ax.set_xticks(range(len(labels)), [label.replace("_", " ") for label in labels], rotation=40, ha="right")
+    ax.set_yticks(range(len(z)), [name.replace("_", " ") for name in means])
+    ax.tick_params(length=0, labelsize=SMALL)
+    bar = fig.colorbar(image, ax=ax)
+    bar.ax.tick_params(labelsize=SMALL)
+    bar.set_label(f"mean {metric} (%)", fontsize=SMALL)
     return fig

@@ -5,6 +5,10 @@
 
 chip by chip: chip i has the same key in every setting, so that what differs is the non-ideality and not the draw. The
 two differ where non-idealities interact: what one has spoilt, another cannot spoil again.
+
+Where the config describes remedies (`mitigation`), all of this is done without any, with each alone, and with all:
+
+    gained by one     = accuracy with it  - accuracy without any      in every setting
 """
 
 import os
@@ -23,6 +27,7 @@ from memjax.errors import ConfigError
 from memjax.studies import _drive
 from memjax.studies._study import Study
 
+BARE, EVERY = "bare", "all remedies"
 # What moves only while a chip rests.
 AT_REST = ("flicker", "telegraph", "relaxation", "retention", "drift")
 
@@ -47,30 +52,41 @@ def ablate(
     began, out, n = time.perf_counter(), Path(out), config.monte_carlo.chips
     _check(config)
     labels, table = variation.severities(training.nonidealities(config))
-    study = _drive.begin(config, build, out, data_dir, network, resume, training_progress)
+    make = _drive.begin(config, build, out, data_dir, network, resume, training_progress)
     key = jax.random.key(config.seed)
     # All settings of a chip after each other: of a study that was stopped, whole chips are there.
     chips, rows = np.repeat(np.arange(n), len(labels)), np.tile(np.arange(len(labels)), n)
     inputs = (monte_carlo.chip_keys(key, n)[chips], {name: np.asarray(s)[rows] for name, s in table.items()})
-    started = time.perf_counter()
-    flat = monte_carlo.run(
-        study.same_chip,
-        len(rows),
-        key,
-        inputs=inputs,
-        checkpoint_dir=out / "chips",
-        **_drive.run_settings(config, study, batch_size, resume, progress),
-    )
+    started, values = time.perf_counter(), {}
+    for remedy, changed in variants(config).items():
+        study, folder = make(changed), out / ("chips" if remedy == BARE else f"chips-{remedy.replace(' ', '-')}")
+        flat = monte_carlo.run(
+            study.same_chip,
+            len(rows),
+            key,
+            inputs=inputs,
+            checkpoint_dir=folder,
+            **_drive.run_settings(changed, study, batch_size, resume and folder.exists(), progress),
+        )
+        values[remedy] = {name: x.reshape(n, len(labels)).T for name, x in flat.items()}
     seconds = time.perf_counter() - started
-    values = {name: x.reshape(n, len(labels)).T for name, x in flat.items()}
     found = _metrics(config, study, labels, list(table), values) | {
-        "chips_per_second": len(rows) / seconds,
+        "chips_per_second": len(values) * len(rows) / seconds,
         "seconds": time.perf_counter() - began,
     }
     if jax.process_index() == 0:
         _write(out, config, study, labels, table, values, found)
     monte_carlo.wait("written")
     return found
+
+
+def variants(config: Config) -> dict[str, Config]:
+    """Return the configs without remedies, with each that is described alone, and with all of them."""
+    wanted, made = config.mitigation, {BARE: config.mitigation.only()}
+    made |= {name: wanted.only(name) for name in wanted.names}
+    if len(wanted.names) > 1:
+        made[EVERY] = wanted
+    return {name: config.model_copy(update={"mitigation": chosen}) for name, chosen in made.items()}
 
 
 def labels_of(name: str, names: Sequence[str]) -> tuple[str, str]:
@@ -107,25 +123,31 @@ def _check(config: Config) -> None:
         )
 
 
-def _metrics(config: Config, study: Study, labels: list[str], names: list[str], values: dict) -> dict:
-    each = [{name: x[i] for name, x in values.items()} for i in range(len(labels))]
-    y = dict(zip(labels, values[study.metric], strict=True))
+def _metrics(config: Config, study: Study, labels: list[str], names: list[str], values: dict[str, dict]) -> dict:
+    y = dict(zip(labels, values[BARE][study.metric], strict=True))
+
+    def settings(remedy: str) -> dict[str, Any]:
+        parts = [{name: x[i] for name, x in values[remedy].items()} for i in range(len(labels))]
+        return {
+            label: {
+                "failed": np.flatnonzero(monte_carlo.failed(part)).tolist(),
+                "values": _drive.summaries(part, study),
+            }
+            for label, part in zip(labels, parts, strict=True)
+        }
+
+    def difference(before: Any, after: Any) -> dict[str, Any]:
+        made = statistics.paired_difference(before, after)
+        return {"mean": made.difference, "low": made.low, "high": made.high, "sd": made.sd, "pairs": made.n}
 
     def gain(before: str, after: str) -> dict[str, Any]:
-        made = statistics.paired_difference(y[before], y[after])
-        return {"mean": made.difference, "low": made.low, "high": made.high, "sd": made.sd, "pairs": made.n}
+        return difference(y[before], y[after])
 
     return {
         "study": config.monte_carlo.study,
         "metric": study.metric,
         "chips": config.monte_carlo.chips,
-        "settings": {
-            label: {
-                "failed": np.flatnonzero(monte_carlo.failed(part)).tolist(),
-                "values": _drive.summaries(part, study),
-            }
-            for label, part in zip(labels, each, strict=True)
-        },
+        "settings": settings(BARE),
         "nonidealities": {
             name: {
                 "alone": alone,
@@ -137,6 +159,16 @@ def _metrics(config: Config, study: Study, labels: list[str], names: list[str], 
             for alone, without in [labels_of(name, names)]
         },
         "lost": gain("all", "none"),
+        "remedies": {
+            remedy: {
+                "settings": settings(remedy),
+                "gained": {
+                    label: difference(y[label], after) for label, after in zip(labels, own[study.metric], strict=True)
+                },
+            }
+            for remedy, own in values.items()
+            if remedy != BARE
+        },
         "seed": config.seed,
         "config_digest": configs.digest(config),
         "versions": training.versions(),
@@ -147,9 +179,12 @@ def _write(out: Path, config: Config, study: Study, labels: list, table: Mapping
     files.write_json(out / "metrics.json", found)
     data = results.ablation(values, labels, table, study.units, attrs={"config": configs.dump(config)})
     results.write(out / "results.nc", data)
-    folder, y = out / "figures", dict(zip(labels, np.asarray(values[study.metric], np.float64), strict=True))
+    folder, y = out / "figures", dict(zip(labels, np.asarray(values[BARE][study.metric], np.float64), strict=True))
     folder.mkdir(exist_ok=True)
     lost = {name: y["none"] - y[row["alone"]] for name, row in found["nonidealities"].items()}
     recovered = {name: y[row["without"]] - y["all"] for name, row in found["nonidealities"].items()}
     fig = plot.ablation_bars(lost, recovered, y["none"] - y["all"], study.metric)
     plot.save(fig, folder / "ablation.png")
+    if found["remedies"]:
+        means = {name: np.asarray(own[study.metric], np.float64).mean(axis=1) for name, own in values.items()}
+        plot.save(plot.remedy_map(means, labels, study.metric), folder / "remedies.png")

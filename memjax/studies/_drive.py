@@ -66,7 +66,7 @@ def mc(
     rule = until or (None if threshold is None else statistics.Until(threshold, 0.01))
     if until is not None and wanted.quantities and wanted.design != "independent":
         raise UserError(f"--until needs independent chips: the first rows of a {wanted.design} design are none")
-    study = begin(config, build, out, data_dir, network, resume, training_progress)
+    study = begin(config, build, out, data_dir, network, resume, training_progress)(config)
     if rule is not None and study.metric != "accuracy":
         raise UserError(f"the yield of a study of {wanted.study} is not defined: its chips have no accuracy")
     key, n = jax.random.key(config.seed), wanted.chips
@@ -106,8 +106,11 @@ def begin(
     network: str | os.PathLike | None,
     resume: bool,
     progress: Callable[[training.Progress], Any] | None,
-) -> Study:
-    """Make the folder `out`, or go on in it, with all settings and the network to deploy, and build the study."""
+) -> Callable[[Config], Study]:
+    """Make the folder `out`, or go on in it, with all settings and the network to deploy.
+
+    Returns what builds the study of this config, or of the same with other remedies.
+    """
     first, kind = jax.process_index() == 0, config.monte_carlo.study
     if first:
         files.new_folder(out, resume=resume)
@@ -116,7 +119,7 @@ def begin(
     trained = None
     if kind == "deployed":
         trained = _weights(config, out, data_dir, network, first, resume, progress)
-    return build(config, samples, trained)
+    return lambda changed: build(changed, samples, trained)
 
 
 def run_settings(config: Config, study: Study, batch_size: Any, resume: bool, progress: Any) -> dict[str, Any]:

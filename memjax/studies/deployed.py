@@ -1,24 +1,31 @@
 """One trained network, programmed into every sampled chip: how well do its copies work?"""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
-from memjax import crossbar, devices, learning, network, noise, programming, variation
-from memjax.config import Config, device_params
+from memjax import crossbar, learning, network, noise, variation
+from memjax.config import Config
 from memjax.crossbar import Crossbar
-from memjax.energy import MEMRISTOR, Events
+from memjax.energy import FIELDS, MEMRISTOR, Events
+from memjax.mitigation import pairs
+from memjax.mitigation.fault_map import FaultMap
 from memjax.programming import write_verify
+from memjax.studies import _remedied
 from memjax.studies._study import Study
-from memjax.training import Samples, parts
+from memjax.training import Parts, Samples, parts
 
+SEEN = 2000  # training images, for remedies that go by the inputs
 SOURCES = ("d2d", "faults", "c2c", "read_noise")
 UNITS = {
     "accuracy": ("1", "share of test images classified correctly"),
     "pulses": ("1", "pulses that programmed the chip"),
     "missed": ("1", "share of weights that read wrong when their budget of pulses was spent"),
     "programming_energy": ("J", "of these pulses and the reads between them"),
+    "upkeep_energy": ("J", "of refreshes and reference reads until the test"),
+    "devices": ("1", "devices relative to the bare arrays"),
 }
 
 
@@ -26,8 +33,14 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
     """Return the study of a network of these weights; raises ValueError without samples or weights."""
     if samples is None or weights is None:
         raise ValueError("studies: a deployed network needs samples and trained weights, and at least one is missing")
+    _remedied.check(config)
     nominal, wanted = parts(config), config.monte_carlo
     images = samples.test_x[: wanted.images], samples.test_y[: wanted.images]
+    w = tuple(jnp.asarray(x, jnp.result_type(float)) for x in weights)
+    if config.mitigation.names:
+        seen = learning.scale(jnp.asarray(samples.train_x[:SEEN]))
+        args = (w, *map(jnp.asarray, images), _remedied.moments(w[0], seen))
+        return Study(_with_remedies(config, nominal), SOURCES, args, "accuracy", UNITS)
 
     def evaluate(keys, severity, weights, images, labels):
         made = nominal.at(severity)
@@ -44,47 +57,64 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
             net.age(wanted.age, variation.named_key(keys["read_noise"], "rest"))
         net.cache()
         y = net(learning.scale(images), keys["read_noise"])
-        pulses = jnp.asarray(events.pulse, y.dtype)
-        joule = (MEMRISTOR.write or 0.0) * pulses + (MEMRISTOR.verify or 0.0) * jnp.asarray(events.verify, y.dtype)
-        return {
-            "accuracy": jnp.mean(learning.hits(y, labels).astype(y.dtype)),
-            "pulses": pulses,
-            "missed": jnp.asarray(missed, y.dtype) / total,
-            "programming_energy": joule,
-        }
+        return _values(y, labels, events, Events(), jnp.asarray(missed, y.dtype) / total, 1.0)
 
-    w = tuple(jnp.asarray(x, jnp.result_type(float)) for x in weights)
     return Study(evaluate, SOURCES, (w, *map(jnp.asarray, images)), "accuracy", UNITS)
 
 
+def _with_remedies(config: Config, nominal: Parts) -> Callable[..., dict[str, Array]]:
+    def evaluate(keys, severity, weights, images, labels, moments):
+        made = nominal.at(severity)
+
+        def set_to(xbar, target, key, faults):
+            return program(config, made.nonidealities, xbar, target, key, faults)
+
+        y, cost = _remedied.respond(config, made, set_to, keys, weights, moments, learning.scale(images))
+        total = sum(w.size for w in weights)
+        missed = jnp.asarray(cost["missed"], y.dtype) / total
+        return _values(y, labels, cost["spent"], cost["upkeep"], missed, cost["devices"])
+
+    return evaluate
+
+
+def _values(y: Array, labels: Array, spent: Events, upkeep: Events, missed: Array, devices: float) -> dict[str, Array]:
+    return {
+        "accuracy": jnp.mean(learning.hits(y, labels).astype(y.dtype)),
+        "pulses": jnp.asarray(spent.pulse, y.dtype),
+        "missed": missed,
+        "programming_energy": _joules(spent, y.dtype),
+        "upkeep_energy": _joules(upkeep, y.dtype),
+        "devices": jnp.asarray(devices, y.dtype),
+    }
+
+
+def _joules(events: Events, dtype: Any) -> Array:
+    """Return the energy of counted events by the framework's list [J], reads of columns (E_max) included."""
+    total = jnp.zeros((), dtype)
+    for name in FIELDS:
+        total = total + (MEMRISTOR.price(name) or 0.0) * jnp.asarray(getattr(events, name), dtype)
+    return total
+
+
 def program(
-    config: Config, chip: variation.Nonidealities, xbar: Crossbar, target: Array, key: Array
+    config: Config,
+    chip: variation.Nonidealities,
+    xbar: Crossbar,
+    target: Array,
+    key: Array,
+    faults: FaultMap | None = None,
 ) -> tuple[Crossbar, Array | int, Events]:
     """Bring an array to its target weights [rows, cols] as the config says -> (array, wrong weights, events).
 
-    Push-pull: the weight w is (1 + w) / 2 of the range on one device and (1 - w) / 2 on the other. Write-verify reads
-    with the chip's read noise and knows its C2C noise, both at their severities.
+    Push-pull: the weight w is (1 + w) / 2 of the range on one device and (1 - w) / 2 on the other; where `faults` knows
+    one of them to be stuck, the other makes up for it. Write-verify reads with the chip's read noise and knows its C2C
+    noise, both at their severities.
     """
     wanted, xbar = config.monte_carlo, crossbar.uncache(xbar)
     if wanted.programming == "write_verify":
-        c2c = chip.scaled("c2c")
-        params = write_verify.Params(
-            step=_step(config),
-            tolerance=wanted.tolerance,
-            budget=wanted.budget,
-            c2c=0.01 if c2c is None else jnp.maximum(c2c, 0.01),
-            read_noise=chip.scaled("read_noise"),
-        )
+        params = _remedied.verify_params(config, chip)
         xbar, result, spent = write_verify.program_to(params, xbar, target, config.device.write_time, key)
         return xbar, jnp.sum(result.failed, dtype=jnp.int32), spent
-    x = 0.5 + 0.5 * jnp.stack([target, -target])
+    x = 0.5 + 0.5 * jnp.stack([target, -target]) if faults is None else pairs.states(target, faults)
     x = jnp.clip(x + wanted.error * noise.normal(key, x.shape, x.dtype), 0.0, 1.0)
     return crossbar.set_state(xbar, x), 0, Events(pulse=jnp.asarray(x.size, jnp.int32))
-
-
-def _step(config: Config) -> Any:
-    """Return the nominal change of a weight by one pulse on one device."""
-    wanted = config.device
-    return programming.weight_step(
-        devices.get(wanted.name), device_params(config), wanted.read_voltage, wanted.write_voltage, wanted.write_time
-    )
