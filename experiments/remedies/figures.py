@@ -15,15 +15,24 @@ def draw(name: str, found: dict, out: Path) -> None:
     """
     fig = style.figure(style.PAGE, 2.9)
     ax, cost = fig.subplots(1, 2, width_ratios=(2.2, 1))
-    x = np.asarray(found["axis"]["values"], float)
+    named = isinstance(found["axis"]["values"][0], str)
+    x = np.arange(len(found["axis"]["values"])) if named else np.asarray(found["axis"]["values"], float)
     for k, (label, made) in enumerate(found["curves"].items()):
         mean, sd = np.asarray(made["mean"]), np.asarray(made["sd"])
+        if named:  # kinds, not severities: bars beside each other
+            width = 0.8 / len(found["curves"])
+            at = x + (k - (len(found["curves"]) - 1) / 2) * width
+            ax.bar(at, mean, width, yerr=sd, color=style.colour(k), error_kw={"linewidth": 0.8}, label=label)
+            continue
         ax.fill_between(x, mean - sd, mean + sd, color=style.colour(k), alpha=0.2, linewidth=0)
         ax.plot(x, mean, "o-", color=style.colour(k), markersize=3, linewidth=1.2, label=label)
     ax.axhline(found["ideal"], color="0.4", linestyle=":", linewidth=0.9)
     ax.annotate("ideal devices", (x[-1], found["ideal"]), (0, 2), textcoords="offset points", ha="right",
                 fontsize=style.SMALL, color="0.4")  # fmt: skip
-    style.label_axes(ax, found["axis"]["label"], "accuracy (%)", f"{found['title']}: mean, band: sd of chips")
+    if named:
+        ax.set_xticks(x, [value.replace(", ", "\n") for value in found["axis"]["values"]], fontsize=style.SMALL)
+    spread = "bar" if named else "band"
+    style.label_axes(ax, found["axis"]["label"], "accuracy (%)", f"{found['title']}: mean, {spread}: sd of chips")
     style.legend(ax)
     labels = list(found["curves"])
     energy = [1e6 * made["energy"] if made.get("energy") is not None else 0.0 for made in found["curves"].values()]

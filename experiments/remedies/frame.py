@@ -29,6 +29,7 @@ from memjax.variation import Nonidealities, named_key
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "mc_deployed.yaml"
 LAYERS = ("hidden", "output")
+SIZES = ((784, 256), (256, 10))
 CHIPS = 20
 IMAGES = 2000
 ERROR = 0.02  # sd of what open-loop programming sets, relative to g_max - g_min
@@ -64,34 +65,66 @@ def load(work: Path, network: Path | None, *, quick: bool = False) -> Task:
 
 
 def layers(
-    chip: Nonidealities, key: Array, *, polarity: int = 2, tile: int = 64, faults: Any = None, **settings: Any
+    chip: Nonidealities,
+    key: Array,
+    *,
+    polarity: int = 2,
+    tile: int = 64,
+    faults: Any = None,
+    plans: Sequence[mitigation.spares.Plan] | None = None,
+    **settings: Any,
 ) -> tuple[Crossbar, Crossbar]:
     """Sample the two arrays of a chip, every device in the middle of its range.
 
     faults  (shape [P, rows, cols], tile, key) -> fault map, laid over the chip's own
+    plans   of arrays that are built with spare lines
     settings  further arguments of `crossbar.create`
     """
     config = configs.load(CONFIG)
     inner, nominal = devices.get(config.device.name), configs.device_params(config)
     device, made = variation.dress(chip, inner), []
-    for name, (rows, cols) in zip(LAYERS, ((784, 256), (256, 10)), strict=True):
-        shape, size, own = (polarity, rows, cols), (tile, min(tile, cols)), named_key(key, name)
+    sizes = [(size, (tile, min(tile, size[1]))) for size in SIZES]
+    if plans is not None:
+        sizes = [(plan.physical_shape, plan.physical_tile) for plan in plans]
+    for name, ((rows, cols), size) in zip(LAYERS, sizes, strict=True):
+        shape, own = (polarity, rows, cols), named_key(key, name)
         params, drawn = variation.sample(chip, inner, nominal, shape, size, own, die=key)
         if faults is not None:
             drawn = variation.merge_faults(drawn, faults(shape, size, named_key(own, "faults")))
         made.append(
             crossbar.create(
-                device, (rows, cols), size, polarity=polarity, params=params, faults=drawn,
-                half_select=chip.scaled("half_select"), **settings,
+                device,
+                (rows, cols),
+                size,
+                polarity=polarity,
+                params=params,
+                faults=drawn,
+                half_select=chip.scaled("half_select"),
+                **settings,
             )
-        )  # fmt: skip
-    return made[0], made[1]
+        )
+    return made[0], made[1]  # fmt: skip
+
+
+def ideal_layers(task: Task) -> tuple[Crossbar, Crossbar]:
+    """Return the arrays of a chip without faults, spread, noise and errors of programming."""
+    key = jax.random.key(0)
+    first, second = layers(Nonidealities(), key)
+    return open_loop(first, task.weights[0], key, 0.0), open_loop(second, task.weights[1], key, 0.0)
+
+
+def ideal(task: Task) -> float:
+    """Return the accuracy of the network on ideal devices [%]."""
+    return 100 * float(accuracy(task, *map(mitigation.reader, ideal_layers(task)), jax.random.key(0)))
 
 
 def open_loop(xbar: Crossbar, target: Array, key: Array, error: float = ERROR) -> Crossbar:
     """Set every device once to what its nominal range needs for the weights [rows, cols], as well as it can be."""
-    pair = jnp.stack([target, -target][: xbar.polarity])
-    x = 0.5 + 0.5 * pair
+    return place(xbar, 0.5 + 0.5 * jnp.stack([target, -target][: xbar.polarity]), key, error)
+
+
+def place(xbar: Crossbar, x: Array, key: Array, error: float = ERROR) -> Crossbar:
+    """Set every device once to a state x [P, rows, cols], as well as it can be."""
     return crossbar.set_state(xbar, jnp.clip(x + error * noise.normal(key, x.shape, x.dtype), 0.0, 1.0))
 
 
@@ -106,7 +139,16 @@ def step() -> Any:
 
 def accuracy(task: Task, first: mitigation.Reader, second: mitigation.Reader, key: Array) -> Array:
     """Return the share of test images that a network read through two readers classifies correctly."""
-    y = mitigation.respond(first, second, learning.scale(task.images), key)
+    return share(task, outputs(task, first, second, key))
+
+
+def outputs(task: Task, first: mitigation.Reader, second: mitigation.Reader, key: Array) -> Array:
+    """Return what a network read through two readers says of the test images [images, classes]."""
+    return mitigation.respond(first, second, learning.scale(task.images), key)
+
+
+def share(task: Task, y: Array) -> Array:
+    """Return the share of test images that outputs y classify correctly."""
     return jnp.mean(learning.hits(y, task.labels).astype(y.dtype))
 
 

@@ -11,6 +11,7 @@ The last are `Reader`s: functions of the inputs, made of an array or of other re
 network that is read through any two of them.
 """
 
+from memjax.mitigation import fault_map, pairs, spares
 from memjax.mitigation._reader import Reader, Seen, reader, respond
 
-__all__ = ["Reader", "Seen", "reader", "respond"]
+__all__ = ["Reader", "Seen", "fault_map", "pairs", "reader", "respond", "spares"]

@@ -1,6 +1,7 @@
 """What a digital circuit sees of an array, and a spiking network that is made of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -36,8 +37,7 @@ def reader(xbar: Crossbar, noise: Any = None, *, wires: Wires | None = None) -> 
     unit = xbar.v_read * crossbar.conductance_range(xbar)
     scale, reference = 1.0, 0.0
     if xbar.polarity == 1:
-        middle = crossbar.set_state(crossbar.uncache(xbar), jnp.full((1, *xbar.shape), 0.5, unit.dtype))
-        scale, reference = 2.0, jnp.mean(crossbar.conductance(middle)) * xbar.v_read
+        scale, reference = 2.0, mean_conductance(xbar, 0.5) * xbar.v_read
 
     def read(x: Array, power: Array) -> Seen:
         i = crossbar.read(xbar, xbar.v_read * x, wires=wires)
@@ -48,6 +48,12 @@ def reader(xbar: Crossbar, noise: Any = None, *, wires: Wires | None = None) -> 
         return Seen(value, scale * sd / unit)
 
     return read
+
+
+def mean_conductance(xbar: Crossbar, x: float) -> Array:
+    """Return the mean conductance of the devices at the state x [] [S], as if none was stuck: of reference devices."""
+    healthy, dtype = replace(crossbar.uncache(xbar), faults=None), crossbar.conductance_range(xbar).dtype
+    return jnp.mean(crossbar.conductance(crossbar.set_state(healthy, jnp.full((xbar.polarity, *xbar.shape), x, dtype))))
 
 
 def respond(
