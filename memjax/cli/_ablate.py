@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -77,14 +77,41 @@ def _summary(found: dict, out: Path) -> None:
     table.add_row("all", share("all"), points(found["lost"]), share("none"), "", *energy("all"))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(table)
+    if found["remedies"]:
+        console.print(_remedies(found))
     lost = sum(len(row["failed"]) for row in found["settings"].values())
     failures = f", {lost} values failed and left out" if lost else ""
+    remedies = f" x {1 + len(found['remedies'])} (bare, and with remedies)" if found["remedies"] else ""
     print(
         f"{found['metric']} in % (mean and sd of {found['chips']} chips); lost by each alone and recovered when it is "
         "the one left out, in points, chip by chip (95 % interval)"
     )
     print(
-        f"{found['chips']} chips x {len(found['settings'])} settings{failures}, {found['chips_per_second']:,.1f} a "
+        f"{found['chips']} chips x {len(found['settings'])} settings"
+        f"{remedies}{failures}, {found['chips_per_second']:,.1f} a "
         f"second, {found['seconds']:.1f} s in all"
     )
     print(f"files: {out}")
+
+
+def _remedies(found: dict) -> Any:
+    """Return the table of what each remedy gains where everything is on, and what it costs."""
+    from rich import box
+    from rich.table import Table
+
+    bare = found["settings"]["all"]["values"]
+    costs = [name for name, row in bare.items() if row["unit"] == "J"] + ["devices"]
+    heads = ("with all on", found["metric"], "gained", *(name.replace("_energy", " [J]") for name in costs))
+    table = Table(*heads, box=box.SIMPLE, pad_edge=False)
+
+    def row(name: str, values: dict, gained: str) -> None:
+        y = values[found["metric"]]
+        shown = [f"{values[cost]['mean']:.4g}" for cost in costs]
+        table.add_row(name, f"{100 * y['mean']:.2f} ± {100 * y['sd']:.2f}", gained, *shown)
+
+    row("bare", bare, "")
+    for name, own in found["remedies"].items():
+        g = own["gained"]["all"]
+        gained = f"{100 * g['mean']:.2f} ({100 * g['low']:.2f} to {100 * g['high']:.2f})"
+        row(name.replace("_", " "), own["settings"]["all"]["values"], gained)
+    return table

@@ -82,7 +82,7 @@ def respond(
     x: Array,
 ) -> tuple[Array, dict[str, Any]]:
     """Deploy on one chip with all of the config's remedies -> (y [n, classes], what it cost and missed)."""
-    wanted, total = config.mitigation, 0.0
+    wanted, outputs = config.mitigation, []
     spent, upkeep, missed, built = Events(), Events(), 0, 0.0
     size = sum(w.size for w in weights)
     for member in range(wanted.committee):
@@ -97,21 +97,21 @@ def respond(
                 spent, upkeep, missed = spent + copy.spent, upkeep + copy.upkeep, missed + copy.missed
                 built += copy.devices * target.size / size
         own = keys["read_noise"] if member == 0 else jax.random.fold_in(keys["read_noise"], member)
-        total = total + mitigation.respond(
-            *readers, x, own, neuron=made.physics.neuron, steps=made.arch.steps,
-            reset=made.arch.reset,
-        )  # fmt: skip
+        y = mitigation.respond(
+            readers[0], readers[1], x, own, neuron=made.physics.neuron, steps=made.arch.steps, reset=made.arch.reset
+        )
+        outputs.append(y)
     copies = wanted.committee * wanted.redundancy
     cost = {"spent": spent, "upkeep": upkeep, "missed": missed / copies, "devices": built}
-    return total / wanted.committee, cost
+    return jnp.mean(jnp.stack(outputs), axis=0), cost
 
 
 def _layer(
     config: Config, made: Parts, program: Program, keys: Mapping[str, Array], name: str, target: Array, moment: Array
 ) -> Deployed:
     wanted, chip, physics = config.mitigation, made.nonidealities, made.physics
-    read_noise, dt = chip.scaled("read_noise"), physics.write_time
-    key, shape = variation.named_key(keys["c2c"], name), target.shape
+    read_noise = chip.scaled("read_noise")
+    key, shape = variation.named_key(keys["c2c"], name), (target.shape[0], target.shape[1])
     tile = (min(made.arch.tile[0], shape[0]), min(made.arch.tile[1], shape[1]))
     plan, arch, size = None, made.arch, shape
     if wanted.spares is not None:
@@ -125,13 +125,13 @@ def _layer(
     )
     spent, upkeep, faults = Events(), Events(), None
     if plan is not None or wanted.pairs:
-        xbar, faults, events = fault_map.measure(xbar, dt, variation.named_key(key, "fault map"), read_noise=read_noise)
-        spent = spent + events
-    if plan is not None:
-        routing = spares.assign(plan, faults)
-        xbar, faults = spares.route(xbar, plan, routing), spares.route_map(plan, routing, faults)
-    if wanted.pairs:
-        target = pairs.spread_rest(target, *pairs.reach(faults), moment)
+        own = variation.named_key(key, "fault map")
+        xbar, faults, spent = fault_map.measure(xbar, physics.write_time, own, read_noise=read_noise)
+        if plan is not None:
+            routing = spares.assign(plan, faults)
+            xbar, faults = spares.route(xbar, plan, routing), spares.route_map(plan, routing, faults)
+        if wanted.pairs:
+            target = pairs.spread_rest(target, *pairs.reach(faults), moment)
     xbar, missed, events = program(xbar, target, key, faults if wanted.pairs else None)
     spent = spent + events
     # A second of the array, read once: what the columns said when they were new.
@@ -180,10 +180,9 @@ def _together(readers: list[mitigation.Reader]) -> mitigation.Reader:
 
     def read(x: Array, power: Array) -> mitigation.Seen:
         seen = [one(x, power) for one in readers]
-        value = sum(one.value for one in seen) / len(seen)
-        if seen[0].sd is None:
-            return mitigation.Seen(value, None)
-        return mitigation.Seen(value, jnp.sqrt(sum(one.sd**2 for one in seen)) / len(seen))
+        value = jnp.mean(jnp.stack([one.value for one in seen]), axis=0)
+        sds = [one.sd for one in seen if one.sd is not None]
+        return mitigation.Seen(value, jnp.linalg.norm(jnp.stack(sds), axis=0) / len(seen) if sds else None)
 
     return read
 
