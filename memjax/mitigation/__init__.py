@@ -12,5 +12,20 @@ network that is read through any two of them.
 """
 
 from memjax.mitigation._reader import Reader, Seen, reader, respond
+from memjax.mitigation.calibration import Calibration, calibrate, calibrated, calibration_events, patterns
+from memjax.mitigation.inverse import Asked, Inverse, map_inverse
 
-__all__ = ["Reader", "Seen", "reader", "respond"]
+__all__ = [
+    "Asked",
+    "Calibration",
+    "Inverse",
+    "Reader",
+    "Seen",
+    "calibrate",
+    "calibrated",
+    "calibration_events",
+    "map_inverse",
+    "patterns",
+    "reader",
+    "respond",
+]
