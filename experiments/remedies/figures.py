@@ -27,13 +27,16 @@ def draw(name: str, found: dict, out: Path) -> None:
         ax.fill_between(x, mean - sd, mean + sd, color=style.colour(k), alpha=0.2, linewidth=0)
         ax.plot(x, mean, "o-", color=style.colour(k), markersize=3, linewidth=1.2, label=label)
     ax.axhline(found["ideal"], color="0.4", linestyle=":", linewidth=0.9)
-    ax.annotate("ideal devices", (x[-1], found["ideal"]), (0, 2), textcoords="offset points", ha="right",
+    ideal = found.get("ideal_label", "ideal devices")
+    ax.annotate(ideal, (x[-1], found["ideal"]), (0, 2), textcoords="offset points", ha="right",
                 fontsize=style.SMALL, color="0.4")  # fmt: skip
     if named:
         ax.set_xticks(x, [value.replace(", ", "\n") for value in found["axis"]["values"]], fontsize=style.SMALL)
     spread = "bar" if named else "band"
     style.label_axes(ax, found["axis"]["label"], "accuracy (%)", f"{found['title']}: mean, {spread}: sd of chips")
     style.legend(ax)
+    low = min(min(np.asarray(made["mean"]) - made["sd"]) for made in found["curves"].values())
+    ax.set_ylim(max(0.0, low - 1), 100)  # a band may reach beyond: its chips do not
     labels = list(found["curves"])
     energy = [1e6 * made["energy"] if made.get("energy") is not None else 0.0 for made in found["curves"].values()]
     y = np.arange(len(labels))

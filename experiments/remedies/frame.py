@@ -32,6 +32,7 @@ LAYERS = ("hidden", "output")
 SIZES = ((784, 256), (256, 10))
 CHIPS = 20
 IMAGES = 2000
+WIDTH = 1e-8  # s, of a pulse
 ERROR = 0.02  # sd of what open-loop programming sets, relative to g_max - g_min
 
 
@@ -135,6 +136,35 @@ def step() -> Any:
     return programming.weight_step(
         devices.get(d.name), configs.device_params(config), d.read_voltage, d.write_voltage, d.write_time
     )
+
+
+def stairs() -> programming.Staircase:
+    """Return the nominal device's staircases, for trains of pulses without a look."""
+    config = configs.load(CONFIG)
+    d = config.device
+    device = devices.get(d.name)
+    return programming.staircase(device, configs.device_params(config), d.read_voltage, d.write_voltage, d.write_time)
+
+
+def set_low(xbar: Crossbar) -> Crossbar:
+    """Return the array with every device at the low end of its own range, as a reset of all would leave it."""
+    return crossbar.set_state(xbar, 0.0)
+
+
+def missed(xbar: Crossbar, target: Array) -> Array:
+    """Return the mean square error of the weights."""
+    return jnp.mean(jnp.square(crossbar.weights(xbar) - target))
+
+
+def costs(name: str, spent: Sequence[Any], wrong: Sequence[Array]) -> dict[str, Array]:
+    """Return what programming both layers took, and the rms error of their weights, as values of a chip."""
+    events, dtype = spent[0] + spent[1], wrong[0].dtype
+    return {
+        f"joule, {name}": joules(events),
+        f"pulses, {name}": jnp.asarray(events.pulse, dtype),
+        f"verifies, {name}": jnp.asarray(events.verify, dtype),
+        f"error, {name}": jnp.sqrt(wrong[0]),  # of the first layer, which has nearly all the weights
+    }
 
 
 def accuracy(task: Task, first: mitigation.Reader, second: mitigation.Reader, key: Array) -> Array:

@@ -11,7 +11,26 @@ The last are `Reader`s: functions of the inputs, made of an array or of other re
 network that is read through any two of them.
 """
 
-from memjax.mitigation import fault_map, pairs, spares
+from memjax.mitigation import calibration, fault_map, pairs, spares
 from memjax.mitigation._reader import Reader, Seen, reader, respond
+from memjax.mitigation.calibration import Calibration, calibrate, calibrated, calibration_events, patterns
+from memjax.mitigation.inverse import Asked, Inverse, map_inverse
 
-__all__ = ["Reader", "Seen", "fault_map", "pairs", "reader", "respond", "spares"]
+__all__ = [
+    "Asked",
+    "Calibration",
+    "Inverse",
+    "Reader",
+    "Seen",
+    "calibrate",
+    "calibration",
+    "calibrated",
+    "calibration_events",
+    "fault_map",
+    "map_inverse",
+    "pairs",
+    "patterns",
+    "reader",
+    "respond",
+    "spares",
+]

@@ -10,6 +10,7 @@ from jax import Array
 
 from memjax import crossbar, neurons, noise
 from memjax.crossbar import Crossbar
+from memjax.periphery import ADC
 from memjax.wires import Wires
 
 
@@ -25,11 +26,13 @@ class Seen(NamedTuple):
 Reader = Callable[[Array, Array], Seen]
 
 
-def reader(xbar: Crossbar, noise: Any = None, *, wires: Wires | None = None) -> Reader:
+def reader(xbar: Crossbar, noise: Any = None, *, wires: Wires | None = None, adc: ADC | None = None) -> Reader:
     """Return the reader of a bare array: sum_i x_i w_ij, with w as the array's mean range scales it.
 
     noise  sd of every device's conductance at a read, relative to the mean range; None: none
     wires  in place of the array's own, as of `crossbar.read`
+    adc    one converter a column, behind the sum of all tiles. It has the noise as well, at its own gain; its levels
+           are those next to the mean
 
     A single-ended array has signed weights w = 2 (g - g_mid) / (g_max - g_min) against a reference column of devices at
     the middle of the mean range, without noise.
@@ -40,12 +43,13 @@ def reader(xbar: Crossbar, noise: Any = None, *, wires: Wires | None = None) -> 
         scale, reference = 2.0, mean_conductance(xbar, 0.5) * xbar.v_read
 
     def read(x: Array, power: Array) -> Seen:
-        i = crossbar.read(xbar, xbar.v_read * x, wires=wires)
+        i = crossbar.read(xbar, xbar.v_read * x, wires=wires, adc=adc, per_tile=False)
         value = scale * (i - reference * jnp.sum(x, axis=-1, keepdims=True)) / unit
         if noise is None:
             return Seen(value, None)
         sd = crossbar.noise_sd(xbar, xbar.v_read * jnp.sqrt(power), noise)
-        return Seen(value, scale * sd / unit)
+        gain = 1.0 if adc is None else columns(1 + adc.gain, sd)
+        return Seen(value, scale * gain * sd / unit)
 
     return read
 
@@ -54,6 +58,11 @@ def mean_conductance(xbar: Crossbar, x: float) -> Array:
     """Return the mean conductance of the devices at the state x [] [S], as if none was stuck: of reference devices."""
     healthy, dtype = replace(crossbar.uncache(xbar), faults=None), crossbar.conductance_range(xbar).dtype
     return jnp.mean(crossbar.conductance(crossbar.set_state(healthy, jnp.full((xbar.polarity, *xbar.shape), x, dtype))))
+
+
+def columns(each: Any, like: Array) -> Array:
+    """Bring what columns have of their own, [] or [cols], beside values [..., cols]."""
+    return jnp.broadcast_to(jnp.asarray(each, like.dtype).reshape((1,) * (like.ndim - 1) + (-1,)), like.shape)
 
 
 def respond(

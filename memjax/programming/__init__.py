@@ -6,6 +6,7 @@ To add a programmer, add its file: it exports `PROGRAMMER`, and is found by name
 from types import ModuleType
 
 from memjax import _registry
+from memjax.programming._open_loop import Staircase, open_loop, pulses_between, staircase
 from memjax.programming._pair import rebalance
 from memjax.programming.accumulator import Accumulator, AccumulatorParams, collected
 from memjax.programming.base import Params, Programmer, one_sided, push_pull, settings, weight_step
@@ -20,14 +21,18 @@ __all__ = [
     "Programmer",
     "Result",
     "SignParams",
+    "Staircase",
     "collected",
     "get",
     "names",
     "one_sided",
+    "open_loop",
     "program_to",
+    "pulses_between",
     "push_pull",
     "rebalance",
     "settings",
+    "staircase",
     "weight_step",
 ]
 
