@@ -22,6 +22,7 @@ TINY = {
     "data": {"n_train": 600, "n_test": 100},
     "monte_carlo": {"chips": 3, "age": 1e5},
 }
+REMEDIES = {"pairs": True, "refresh": {"period": 5e4}}
 NAMES = ["stuck", "c2c", "read_noise", "drift"]
 LABELS = ["none", *NAMES, *(f"all but {name}" for name in NAMES), "all"]
 
@@ -53,7 +54,11 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def values(run):
-    with xr.open_dataset(run[0] / "results.nc", engine="h5netcdf") as found:
+    return of(run[0]).sel(remedy="bare")
+
+
+def of(out):
+    with xr.open_dataset(out / "results.nc", engine="h5netcdf") as found:
         return found.load()
 
 
@@ -133,6 +138,72 @@ def test_fewer_nonidealities_have_fewer_settings():
     assert studies._ablate.labels_of("b", ["a", "b", "c"]) == ("b", "all but b")
 
 
+# --- with and without remedies ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def remedied(run, tmp_path_factory):
+    """The same chips without remedies, with each of two, and with both: (folder, metrics)."""
+    out = tmp_path_factory.mktemp("remedied") / "run"
+    two = {"stuck_on": 0.25, "drift": {"nu": 0.1, "spread": 0.5}}
+    # Open loop: write-verify would make up for stuck devices by itself.
+    once = {**TINY["monte_carlo"], "programming": "open_loop"}
+    settings = changed(variation=two, mitigation=REMEDIES, monte_carlo=once)
+    return out, studies.ablate(settings, out, batch_size=4, network=run[0] / "network")
+
+
+def test_every_remedy_is_measured_in_every_setting(remedied):
+    out, found = remedied
+    values = of(out)
+    assert list(values["remedy"].values) == ["bare", "pairs", "refresh", "all remedies"]
+    assert list(values["setting"].values) == ["none", "stuck", "drift", "all"]
+    assert not values["failed"].any()
+    y = values["accuracy"].astype(np.float64)
+    for name, row in found["remedies"].items():
+        change = (y.sel(remedy=name) - y.sel(remedy="bare")).mean("chip")
+        for label in ("none", "all"):
+            assert row["gained"][label]["mean"] == pytest.approx(float(change.sel(setting=label)), abs=1e-12)
+    # Partners make up for stuck devices, refreshes for drift, and neither for the other.
+    gained = {name: {at: g["mean"] for at, g in row["gained"].items()} for name, row in found["remedies"].items()}
+    assert gained["pairs"]["stuck"] > 0.05
+    assert gained["refresh"]["drift"] > 0.05
+    assert abs(gained["pairs"]["drift"]) < 0.05
+    assert gained["all remedies"]["all"] > max(gained[name]["all"] for name in REMEDIES)
+    assert (out / "figures" / "remedies.png").stat().st_size > 5000
+
+
+def test_remedies_are_paid_for(remedied):
+    at = of(remedied[0]).mean("chip").sel(setting="all")
+    assert (at["upkeep_energy"].values > 0).tolist() == [False, False, True, True]
+    assert at["programming_energy"].sel(remedy="pairs") > 1.2 * at["programming_energy"].sel(remedy="bare")
+
+
+def test_a_remedy_without_effect_leaves_the_very_chips(run, values):
+    """A refresh that is never due: another program, the same chips (up to the noise of reads)."""
+    still = {"stuck_on": 0.1, "c2c": 0.5, "drift": {"nu": 0.1, "spread": 0.5}}
+    network, bare = run[0] / "network", changed(variation=still)
+    idle = changed(variation=still, mitigation={"refresh": {"period": 1e6}})
+    made = []
+    for settings in (bare, idle):
+        study = studies.build(settings, training.load(settings), studies.weights(settings, network))
+        made.append(monte_carlo.run(study.chip, 3, jax.random.key(0), args=study.args))
+    np.testing.assert_allclose(made[0]["accuracy"], made[1]["accuracy"], atol=0.0101)  # one image, by rounding
+    np.testing.assert_allclose(made[0]["pulses"], made[1]["pulses"], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "sections, complaint",
+    [
+        ({"monte_carlo": {"study": "learning"}}, "mitigation .pairs, refresh. with monte_carlo.study = learning"),
+        ({"variation": {"heat": {}}}, "mitigation.refresh with variation.heat: accepted is one of them"),
+    ],
+)
+def test_remedies_that_do_not_go_together_are_refused(run, sections, complaint):
+    settings = changed(**sections, mitigation=REMEDIES)
+    with pytest.raises(config.ConfigError, match=complaint):
+        studies.build(settings, training.load(settings), studies.weights(settings, run[0] / "network"))
+
+
 @pytest.mark.broad
 def test_chips_that_learn_forget_what_they_rest(tmp_path):
     """In situ: with one non-ideality there are two settings, and "none" is the chip that no month touches."""
@@ -158,6 +229,14 @@ def test_bars_are_means_in_points():
         plot.ablation_bars(lost, {"d2d": [0.0]}, [0.0])
     with pytest.raises(ValueError, match=r"no chip of d2d \(lost by it alone\) has a finite value"):
         plot.ablation_bars({"d2d": [np.nan]}, {"d2d": [0.0]}, [0.0])
+
+
+def test_a_map_of_remedies_has_their_means():
+    fig = plot.remedy_map({"bare": [0.9, 0.5], "spares": [0.9, 0.8]}, ["none", "all"])
+    texts = [text.get_text() for text in fig.axes[0].texts]
+    assert texts == ["90.0", "50.0", "90.0", "80.0"]
+    with pytest.raises(ValueError, match="rows of 1 settings for 2 labels"):
+        plot.remedy_map({"bare": [0.9]}, ["none", "all"])
 
 
 def command(monkeypatch, capsys, *args):

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from memjax import config, monte_carlo, studies
 from memjax.training import Samples
@@ -9,13 +10,14 @@ from memjax.training import Samples
 SHAPE = (12, 8, 3)
 
 
-def deployed(**variation):
+def deployed(mitigation=None, **variation):
     settings = config.from_dict(
         {
             "device": {"name": "exponential"},
             "array": {"n_inputs": SHAPE[0], "n_outputs": SHAPE[1], "n_classes": SHAPE[2], "module_size": 4},
             "variation": {"d2d": {"g_max": 0.2}, "c2c": 0.3, "read_noise": 0.02, **variation},
             "monte_carlo": {"study": "deployed"},
+            "mitigation": mitigation or {},
         }
     )
     rng = np.random.default_rng(0)
@@ -35,3 +37,11 @@ def test_a_severity_is_that_much_of_what_is_described():
     np.testing.assert_allclose(a["pulses"][:6], b["pulses"], atol=1)  # a rounding may turn a pulse
     np.testing.assert_allclose(a["missed"][:6], b["missed"], atol=0.01)
     assert a["pulses"][6:].mean() < 0.8 * a["pulses"][:6].mean()
+
+
+def test_devices_of_remedies_are_counted():
+    """Two networks of two arrays, each with a spare line of both kinds on every 4 x 4 tile (the last column has 3)."""
+    study = deployed({"committee": 2, "redundancy": 2, "spares": {"word": 1, "bit": 1}})
+    (found,) = monte_carlo.run(study.chip, 1, jax.random.key(0), args=study.args)["devices"]
+    used, built = 12 * 8 + 8 * 3, (12 + 3) * (8 + 2) + (8 + 2) * (3 + 1)
+    assert found == pytest.approx(4 * built / used)

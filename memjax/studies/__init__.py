@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from memjax.config import Config
-from memjax.studies import _ablate, _drive, arrays, deployed, learning
+from memjax.studies import _ablate, _drive, _remedied, arrays, deployed, learning
 from memjax.studies._drive import ideal, weights, yield_rule
 from memjax.studies._study import Study
 from memjax.training import Samples
@@ -30,8 +30,10 @@ def build(config: Config, samples: Samples | None = None, weights: tuple[Any, An
     """Return the study of a config (`config.monte_carlo.study`).
 
     samples are the data that networks need; weights [n_in, n_hidden] and [n_hidden, n_out], in [-1, 1], are what is
-    deployed. Raises ValueError where they are missing, and as `training.parts` does.
+    deployed. Raises ValueError where they are missing, as `training.parts` does, and ConfigError for remedies that do
+    not go with the rest.
     """
+    _remedied.check(config)
     return _BUILD[config.monte_carlo.study](config, samples, weights)
 
 
@@ -49,11 +51,12 @@ def mc(config: Config, out: str | os.PathLike, data_dir: str | os.PathLike | Non
 
 
 def ablate(config: Config, out: str | os.PathLike, data_dir: str | os.PathLike | None = None, **options: Any) -> dict:
-    """Say which non-ideality costs how much, write the folder `out`, and return the metrics (`_ablate.ablate`).
+    """Say which non-ideality costs how much, with and without remedies; write `out`, return the metrics (`_ablate`).
 
-    OUT/config.yaml, chips/, network/   as of `mc`
-    OUT/metrics.json                    every setting's summary; what each non-ideality costs, with its interval
-    OUT/results.nc                      every value of every chip in every setting [setting, chip]
+    OUT/config.yaml, chips/, network/   as of `mc`; OUT/chips-<remedy>/ with that remedy
+    OUT/metrics.json                    every setting's summary; what each non-ideality costs, what each remedy gains
+    OUT/results.nc                      every value of every chip [remedy, setting, chip]
     OUT/figures/ablation.png            lost by each alone, and recovered without it
+    OUT/figures/remedies.png            accuracy with each remedy (rows) in each setting
     """
     return _ablate.ablate(config, build, out, data_dir, **options)

@@ -14,6 +14,7 @@ from memjax import config as configs
 from memjax import designs, devices, files, monte_carlo, plot, results, statistics, training, variation
 from memjax.config import Config
 from memjax.errors import ConfigError, UserError
+from memjax.studies import _remedied
 from memjax.studies._study import Study
 
 RULE = "accepted is yield:THRESHOLD:HALF_WIDTH, as yield:0.95:0.01"
@@ -111,6 +112,7 @@ def begin(
 
     Returns what builds the study of this config, or of the same with other remedies.
     """
+    _remedied.check(config)
     first, kind = jax.process_index() == 0, config.monte_carlo.study
     if first:
         files.new_folder(out, resume=resume)

@@ -33,7 +33,6 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
     """Return the study of a network of these weights; raises ValueError without samples or weights."""
     if samples is None or weights is None:
         raise ValueError("studies: a deployed network needs samples and trained weights, and at least one is missing")
-    _remedied.check(config)
     nominal, wanted = parts(config), config.monte_carlo
     images = samples.test_x[: wanted.images], samples.test_y[: wanted.images]
     w = tuple(jnp.asarray(x, jnp.result_type(float)) for x in weights)
