@@ -45,6 +45,7 @@ class Task(NamedTuple):
     train_labels: Array
     work: Path
     chips: int
+    more: Any = None  # what a study adds for its chips, a pytree
 
 
 def load(work: Path, network: Path | None, *, quick: bool = False) -> Task:
@@ -65,18 +66,26 @@ def load(work: Path, network: Path | None, *, quick: bool = False) -> Task:
 
 
 def layers(
-    chip: Nonidealities, key: Array, *, polarity: int = 2, tile: int = 64, faults: Any = None, **settings: Any
+    chip: Nonidealities,
+    key: Array,
+    *,
+    polarity: int = 2,
+    tile: int | tuple[int, int] = 64,
+    faults: Any = None,
+    **settings: Any,
 ) -> tuple[Crossbar, Crossbar]:
     """Sample the two arrays of a chip, every device in the middle of its range.
 
+    tile    (word lines, bit lines), no more than the array has; one number for a square
     faults  (shape [P, rows, cols], tile, key) -> fault map, laid over the chip's own
     settings  further arguments of `crossbar.create`
     """
     config = configs.load(CONFIG)
     inner, nominal = devices.get(config.device.name), configs.device_params(config)
     device, made = variation.dress(chip, inner), []
+    lines = (tile, tile) if isinstance(tile, int) else tile
     for name, (rows, cols) in zip(LAYERS, ((784, 256), (256, 10)), strict=True):
-        shape, size, own = (polarity, rows, cols), (tile, min(tile, cols)), named_key(key, name)
+        shape, size, own = (polarity, rows, cols), (min(lines[0], rows), min(lines[1], cols)), named_key(key, name)
         params, drawn = variation.sample(chip, inner, nominal, shape, size, own, die=key)
         if faults is not None:
             drawn = variation.merge_faults(drawn, faults(shape, size, named_key(own, "faults")))
@@ -91,8 +100,11 @@ def layers(
 
 def open_loop(xbar: Crossbar, target: Array, key: Array, error: float = ERROR) -> Crossbar:
     """Set every device once to what its nominal range needs for the weights [rows, cols], as well as it can be."""
-    pair = jnp.stack([target, -target][: xbar.polarity])
-    x = 0.5 + 0.5 * pair
+    return set_positions(xbar, 0.5 + 0.5 * jnp.stack([target, -target][: xbar.polarity]), key, error)
+
+
+def set_positions(xbar: Crossbar, x: Array, key: Array, error: float = ERROR) -> Crossbar:
+    """Set every device once to the position x [P, rows, cols] of its range, as well as it can be."""
     return crossbar.set_state(xbar, jnp.clip(x + error * noise.normal(key, x.shape, x.dtype), 0.0, 1.0))
 
 

@@ -14,6 +14,7 @@ network that is read through any two of them.
 from memjax.mitigation._reader import Reader, Seen, reader, respond
 from memjax.mitigation.calibration import Calibration, calibrate, calibrated, calibration_events, patterns
 from memjax.mitigation.inverse import Asked, Inverse, map_inverse
+from memjax.mitigation.wire_aware import WireMap, map_wires, one_of_a_pair
 
 __all__ = [
     "Asked",
@@ -21,10 +22,13 @@ __all__ = [
     "Inverse",
     "Reader",
     "Seen",
+    "WireMap",
     "calibrate",
     "calibrated",
     "calibration_events",
     "map_inverse",
+    "map_wires",
+    "one_of_a_pair",
     "patterns",
     "reader",
     "respond",
