@@ -17,6 +17,7 @@ def draw(name: str, found: dict, out: Path) -> None:
     fig = style.figure(style.PAGE, 2.9)
     ax, cost = fig.subplots(1, 2, width_ratios=(2.2, 1))
     x = np.asarray(found["axis"]["values"], float)
+    _scale(ax, x, found["axis"])
     _curves(ax, x, found)
     ideal = found.get("ideal_label", "ideal devices")
     ax.axhline(found["ideal"], color="0.4", linestyle=":", linewidth=0.9, label=ideal)
@@ -28,6 +29,7 @@ def draw(name: str, found: dict, out: Path) -> None:
         inset = ax.inset_axes(found["zoom"]["at"])
         _curves(inset, x, found)
         inset.set_ylim(*found["zoom"]["y"])
+        _scale(inset, x, found["axis"])
         style.label_axes(inset)
     if "lines" in found:
         _lines(cost, found["lines"])
@@ -36,6 +38,14 @@ def draw(name: str, found: dict, out: Path) -> None:
     else:
         _costs(cost, found)
     plot.save(fig, out / f"{name}.png")
+
+
+def _scale(ax, x: np.ndarray, axis: dict) -> None:
+    """Make a severity's axis logarithmic, but for `linear_to`, below which it is linear: so that 0 is on it."""
+    if "linear_to" in axis:
+        ax.set_xscale("symlog", linthresh=axis["linear_to"])
+        ax.set_xticks(x, [f"{value:g}" for value in x])
+        ax.minorticks_off()
 
 
 def _curves(ax, x: np.ndarray, found: dict) -> None:

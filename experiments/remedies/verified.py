@@ -41,7 +41,7 @@ def study(task: frame.Task) -> dict:
     return {
         "title": "D2D and C2C together", "axis": {"label": "severity: 1 is 20 % D2D, 30 % C2C", "values": SEVERITIES},
         "ideal": ideal, "ideal_label": "open loop, no spread", "curves": curves, "judged": judged,
-        "sweep": {"title": "at severity 1", "label": "pulses a weight may get", "points": sweep},
+        "sweep": {"title": "at severity 1", "label": "±1 %, pulses a weight may get", "points": sweep},
     }  # fmt: skip
 
 
