@@ -30,6 +30,7 @@ def draw(name: str, found: dict, out: Path) -> None:
         _curves(inset, x, found)
         inset.set_ylim(*found["zoom"]["y"])
         _scale(inset, x, found["axis"])
+        inset.set_xlim(ax.get_xlim())
         style.label_axes(inset)
     if "lines" in found:
         _lines(cost, found["lines"])
@@ -83,6 +84,8 @@ def _sweep(ax, found: dict) -> None:
             1e6 * made["energy"], made["mean"][at], made["sd"][at], fmt="s", color=style.colour(k), markersize=4
         )
     ax.set_xlim(left=0)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.15 * (high - low), high)  # room for the legend
     style.legend(ax)
     style.label_axes(ax, found.get("energy_label", "programming energy (µJ)"), "accuracy (%)", sweep["title"])
 
@@ -90,6 +93,13 @@ def _sweep(ax, found: dict) -> None:
 def _lines(ax, lines: dict) -> None:
     """Draw further curves of a study, on a logarithmic axis, against 1, 2, 3, ..."""
     for k, (label, y) in enumerate(lines["curves"].items()):
-        ax.semilogy(np.arange(1, len(y) + 1), y, ".-", color=style.colour(4 + k), linewidth=1.0, label=label)
+        ax.semilogy(
+            np.arange(1, len(y) + 1),
+            y,
+            ".-",
+            color=str(0.7 - 0.7 * k / len(lines["curves"])),
+            linewidth=1.0,
+            label=label,
+        )
     style.legend(ax)
     style.label_axes(ax, lines["x"], lines["y"], lines["title"])

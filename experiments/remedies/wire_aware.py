@@ -46,7 +46,7 @@ def study(task: frame.Task) -> dict:
         "title": "Long columns, 784 x 32",
         "axis": {"label": "resistance of a segment (ohm)", "values": OHMS, "linear_to": 0.1},
         "ideal": ideal, "ideal_label": "no wires", "curves": curves, "judged": judged, "images": IMAGES,
-        "zoom": {"at": [0.07, 0.33, 0.4, 0.38], "y": [91, 98.5]},
+        "zoom": {"at": [0.09, 0.45, 0.38, 0.34], "y": [91, 98.5]},
         "lines": {
             "title": "fixed point, first layer", "x": "solutions of the wires", "y": "rms error of weights",
             "curves": {f"{r:g} ohm": first.error[k].tolist() for k, r in enumerate(OHMS) if r},
