@@ -12,8 +12,8 @@ from memjax import crossbar, energy, learning, mitigation, prices
 from memjax.periphery import converters
 from memjax.variation import Nonidealities, named_key
 
-SPREADS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)  # sd of the gains; the offsets' sd is this of the rms output
-AT = 4
+SPREADS = (0.0, 0.1, 0.2, 0.25)  # sd of the gains; the offsets' sd is this of the rms output
+AT = 2
 NOISE = 0.02
 IDLE = 16  # reads of x = 0
 BITS = 10

@@ -46,6 +46,7 @@ class Task(NamedTuple):
     train_labels: Array
     work: Path
     chips: int
+    more: Any = None  # what a study adds for its chips, a pytree
 
 
 def load(work: Path, network: Path | None, *, quick: bool = False) -> Task:
@@ -77,6 +78,7 @@ def layers(
 ) -> tuple[Crossbar, Crossbar]:
     """Sample the two arrays of a chip, every device in the middle of its range.
 
+    tile    (word lines, bit lines), no more than the array has; one number for a square
     faults  (shape [P, rows, cols], tile, key) -> fault map, laid over the chip's own
     plans   of arrays that are built with spare lines
     settings  further arguments of `crossbar.create`

@@ -13,7 +13,7 @@ from memjax.crossbar._array import SCHEMES, Crossbar, HalfSelect, Lines, Losses
 from memjax.crossbar._conductance import conductance, conductance_range, net_conductance, uncache, weights
 from memjax.crossbar._create import create
 from memjax.crossbar._read import cache, noise_sd, read, read_back, read_events
-from memjax.crossbar._wired import keep_losses, no_losses
+from memjax.crossbar._wired import effective_conductance, keep_losses, no_losses
 from memjax.crossbar._write import relax, set_active, set_state, spike, write
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "conductance",
     "conductance_range",
     "create",
+    "effective_conductance",
     "keep_losses",
     "net_conductance",
     "no_losses",

@@ -14,16 +14,32 @@ from jax import Array
 
 from memjax.crossbar._array import Crossbar, Lines, Losses
 from memjax.crossbar._conductance import net_of, tiled_conductance
+from memjax.crossbar._layout import to_logical
 from memjax.wires import Wires, effective, solve
 
 SIDE_BY_SIDE = 8  # unit inputs solved together: more do not fit the cache
 
 
+def effective_conductance(xbar: Crossbar, wires: Wires | None = None) -> Array:
+    """Return what every device adds to a read of its column through the wires, g_eff [P, rows, cols] [S].
+
+    i = v g_eff, exactly, but a device's number depends on all the others of its tile. wires: in place of the array's
+    own. Raises ValueError where there are none.
+    """
+    wires = xbar.wires if wires is None else wires
+    if wires is None:
+        raise ValueError("crossbar: effective_conductance without wires: accepted are those of `create`, or some here")
+    return to_logical(xbar, _effective(xbar, wires))
+
+
 def effective_lines(xbar: Crossbar, wires: Wires) -> Array:
     """Return the net conductance that reads see through the wires, of all word lines [R, m, cols] [S]."""
-    g = jnp.moveaxis(effective(_tiles(xbar), wires), 3, 2)  # [P, R, m, C, n]
-    net = net_of(g)
+    net = net_of(_effective(xbar, wires))
     return net.reshape(*net.shape[:2], -1)[..., : xbar.shape[1]]
+
+
+def _effective(xbar: Crossbar, wires: Wires) -> Array:
+    return jnp.moveaxis(effective(_tiles(xbar), wires), 3, 2)  # [P, R, m, C, n]
 
 
 def tile_currents(xbar: Crossbar, v: Array, wires: Wires) -> Array:

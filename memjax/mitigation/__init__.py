@@ -15,6 +15,7 @@ from memjax.mitigation import calibration, fault_map, pairs, spares
 from memjax.mitigation._reader import Reader, Seen, reader, respond
 from memjax.mitigation.calibration import Calibration, calibrate, calibrated, calibration_events, patterns
 from memjax.mitigation.inverse import Asked, Inverse, map_inverse
+from memjax.mitigation.wire_aware import WireMap, map_wires, one_of_a_pair
 
 __all__ = [
     "Asked",
@@ -22,6 +23,7 @@ __all__ = [
     "Inverse",
     "Reader",
     "Seen",
+    "WireMap",
     "calibrate",
     "calibration",
     "calibrated",
@@ -29,6 +31,8 @@ __all__ = [
     "fault_map",
     "map_inverse",
     "pairs",
+    "map_wires",
+    "one_of_a_pair",
     "patterns",
     "reader",
     "respond",

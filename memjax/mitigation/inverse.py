@@ -31,6 +31,7 @@ from memjax import crossbar, noise
 from memjax.crossbar import Crossbar
 from memjax.energy import Events
 from memjax.programming import Staircase, open_loop, push_pull
+from memjax.programming.base import none_yet, number_of, reached
 
 LEAST = 0.1  # a gain below it, or above its inverse, is taken for it
 
@@ -75,8 +76,8 @@ def map_inverse(
     """Program the weights to target [rows, cols] (`crossbar.weights`, w_max 1) -> (array, Asked, events).
 
     start: the nominal position of the devices before, [] or [P, rows, cols]. A weight has failed that still read
-    outside the tolerance when the last pass was done, by a read of its own. Raises ValueError for a target of another
-    shape, or read noise without a key.
+    outside the tolerance when the last pass was done, by a read of its own. Inactive tiles are left out. Raises
+    ValueError for a target of another shape, or read noise without a key.
     """
     if target.shape != xbar.shape:
         raise ValueError(f"mitigation: target has shape {target.shape}: accepted is {xbar.shape} (rows, cols)")
@@ -86,7 +87,8 @@ def map_inverse(
     shape, dtype = (xbar.polarity, *xbar.shape), target.dtype
     tolerance = params.tolerance * xbar.polarity  # weights span [-1, 1] or [0, 1]
     span = crossbar.conductance_range(xbar)
-    low = jnp.mean(crossbar.conductance(crossbar.set_state(xbar, 0.0)))
+    there = reached(xbar)
+    low = jnp.mean(crossbar.conductance(crossbar.set_state(xbar, 0.0)), where=there[None])
     sd = 0.0 if params.read_noise is None else params.read_noise * params.reads**-0.5
 
     def read(xbar, number):
@@ -116,7 +118,7 @@ def map_inverse(
 
     first = _Loop(
         xbar, jnp.broadcast_to(jnp.asarray(start, dtype), shape), jnp.ones(shape, dtype),
-        jnp.full(shape, params.d2d**2, dtype), jnp.ones(xbar.shape, bool), _none(),
+        jnp.full(shape, params.d2d**2, dtype), there, none_yet(),
     )  # fmt: skip
     end = jax.lax.fori_loop(0, params.passes, one_pass, first)
     failed = end.open & (jnp.abs(error(read(end.xbar, params.passes))) > tolerance)
@@ -138,8 +140,4 @@ def _net(r: Array) -> Array:
 
 
 def _verify(params: Inverse, xbar: Crossbar, some: Array) -> Events:
-    return Events(verify=xbar.polarity * params.reads * jnp.sum(some, dtype=jnp.int32))
-
-
-def _none() -> Events:
-    return Events(**{name: jnp.zeros((), jnp.int32) for name in vars(Events())})
+    return Events(verify=xbar.polarity * params.reads * number_of(some))

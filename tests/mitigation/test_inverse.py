@@ -118,6 +118,17 @@ def test_single_ended_devices_and_chips_side_by_side():
     assert np.all(np.asarray(verify) <= 3 * 12)
 
 
+def test_inactive_tiles_cost_nothing_and_stay(case):
+    stairs, xbar, target, _ = case
+    off = crossbar.set_active(xbar, 0, 0, False)  # 4 x 4 of 10 x 6
+    params = mitigation.Inverse(passes=1, c2c=1e-6)
+    made, asked, events = mitigation.map_inverse(params, stairs, off, target, 1e-8, None)
+    assert not np.any(asked.failed[:4, :4])
+    np.testing.assert_array_equal(made.state.x[:, 0, :, 0], 0.5)
+    first = 2 * (60 - 16)
+    assert first < int(events.verify) <= 2 * first
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
