@@ -11,14 +11,18 @@ from memjax.plot import style
 def draw(name: str, found: dict, out: Path) -> None:
     """Draw a study's curves: `axis` {label, values}, `ideal` (percent) and `curves` name -> `frame.curve`.
 
+    Where `lost` is set, what is lost is drawn instead of accuracy, linear up to a point and logarithmic above.
     A curve with `own_axis` True is drawn against its own `devices` instead, and leaves no line here.
     """
     fig = style.figure(style.PAGE, 2.9)
     ax, cost = fig.subplots(1, 2, width_ratios=(2.2, 1))
+    lost = found.get("lost", False)
     named = isinstance(found["axis"]["values"][0], str)
     x = np.arange(len(found["axis"]["values"])) if named else np.asarray(found["axis"]["values"], float)
     for k, (label, made) in enumerate(found["curves"].items()):
         mean, sd = np.asarray(made["mean"]), np.asarray(made["sd"])
+        if lost:
+            mean = found["ideal"] - mean
         if named:  # kinds, not severities: bars beside each other
             width = 0.8 / len(found["curves"])
             at = x + (k - (len(found["curves"]) - 1) / 2) * width
@@ -26,13 +30,24 @@ def draw(name: str, found: dict, out: Path) -> None:
             continue
         ax.fill_between(x, mean - sd, mean + sd, color=style.colour(k), alpha=0.2, linewidth=0)
         ax.plot(x, mean, "o-", color=style.colour(k), markersize=3, linewidth=1.2, label=label)
-    ax.axhline(found["ideal"], color="0.4", linestyle=":", linewidth=0.9)
-    ax.annotate("ideal devices", (x[-1], found["ideal"]), (0, 2), textcoords="offset points", ha="right",
-                fontsize=style.SMALL, color="0.4")  # fmt: skip
+    line = 0.0 if lost else found["ideal"]
+    ax.axhline(line, color="0.4", linestyle=":", linewidth=0.9)
+    if not lost:
+        ax.annotate("ideal devices", (x[-1], line), (0, 2), textcoords="offset points", ha="right",
+                    fontsize=style.SMALL, color="0.4")  # fmt: skip
+    else:
+        ax.set_yscale("symlog", linthresh=1.0)
+        ax.set_ylim(min(-0.3, ax.get_ylim()[0]), 400 if named else 100)
+        ax.set_yticks([0, 0.5, 1, 3, 10, 30, 100], ["0", "0.5", "1", "3", "10", "30", "100"])
     if named:
         ax.set_xticks(x, [value.replace(", ", "\n") for value in found["axis"]["values"]], fontsize=style.SMALL)
     spread = "bar" if named else "band"
-    style.label_axes(ax, found["axis"]["label"], "accuracy (%)", f"{found['title']}: mean, {spread}: sd of chips")
+    style.label_axes(
+        ax,
+        found["axis"]["label"],
+        "points lost to ideal devices" if lost else "accuracy (%)",
+        f"{found['title']}: mean, {spread}: sd of chips",
+    )
     style.legend(ax)
     labels = list(found["curves"])
     energy = [1e6 * made["energy"] if made.get("energy") is not None else 0.0 for made in found["curves"].values()]

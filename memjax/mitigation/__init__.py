@@ -11,7 +11,18 @@ The last are `Reader`s: functions of the inputs, made of an array or of other re
 network that is read through any two of them.
 """
 
-from memjax.mitigation import fault_map, pairs, spares
+from memjax.mitigation import checksum, committee, fault_map, pairs, redundancy, spares
 from memjax.mitigation._reader import Reader, Seen, reader, respond
 
-__all__ = ["Reader", "Seen", "fault_map", "pairs", "reader", "respond", "spares"]
+__all__ = [
+    "Reader",
+    "Seen",
+    "checksum",
+    "committee",
+    "fault_map",
+    "pairs",
+    "reader",
+    "redundancy",
+    "respond",
+    "spares",
+]
