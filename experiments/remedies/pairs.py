@@ -14,7 +14,6 @@ SEVERITIES = (0.0, 0.4, 1.0, 2.0)
 STUCK = 0.05  # share of devices at severity 1, half of them on
 READ_NOISE = 0.02
 WIDTH = 10e-9  # s, of a pulse
-MAP = {"pulses": 2, "amplitude": 8.0}  # 2 up and 2 down, each as strong as write-verify's strongest
 SAMPLES = 2000  # training images, of which the second moments are taken
 
 
@@ -79,7 +78,7 @@ def column(xbar, target, moment, key):
 
 def measured(xbar, key):
     """Measure the fault map; the events are those of the map and of setting every device once afterwards."""
-    found = fault_map.measure(xbar, WIDTH, variation.named_key(key, "map"), read_noise=READ_NOISE, **MAP)
+    found = fault_map.measure(xbar, WIDTH, variation.named_key(key, "map"), read_noise=READ_NOISE)
     return *found[:2], found[2] + Events(pulse=xbar.polarity * xbar.shape[0] * xbar.shape[1])
 
 

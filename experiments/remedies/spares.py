@@ -12,7 +12,6 @@ from memjax.mitigation import fault_map, spares
 
 READ_NOISE = 0.02
 WIDTH = 10e-9  # s, of a pulse
-MAP = {"pulses": 2, "amplitude": 8.0}  # 2 up and 2 down, each as strong as write-verify's strongest
 # A dead word line is what a differential pair cancels best: it and its driver are judged on single-ended arrays.
 CASES = {
     "bit line, pairs": ("bit", 2),
@@ -75,7 +74,7 @@ def repair(kind, polarity, task, key, severity):
     arrays = frame.layers(variation.Nonidealities(), key, polarity=polarity, faults=lines(kind), plans=plans())
     for xbar, plan, name in zip(arrays, plans(), frame.LAYERS, strict=True):
         own = variation.named_key(key, f"map {name}")
-        xbar, faults, spent = fault_map.measure(xbar, WIDTH, own, read_noise=READ_NOISE, **MAP)
+        xbar, faults, spent = fault_map.measure(xbar, WIDTH, own, read_noise=READ_NOISE)
         routing = spares.assign(plan, faults)
         made.append([spares.route(x, plan, routing) for x in (xbar, xbar.replace(faults=None))])
         events = events + spent + Events(pulse=polarity * plan.shape[0] * plan.shape[1])

@@ -11,7 +11,7 @@ The last are `Reader`s: functions of the inputs, made of an array or of other re
 network that is read through any two of them.
 """
 
-from memjax.mitigation import checksum, committee, fault_map, pairs, redundancy, spares
+from memjax.mitigation import checksum, committee, fault_map, pairs, redundancy, residue, spares
 from memjax.mitigation._reader import Reader, Seen, reader, respond
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "pairs",
     "reader",
     "redundancy",
+    "residue",
     "respond",
     "spares",
 ]

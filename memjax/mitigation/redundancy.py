@@ -33,8 +33,12 @@ def parallel(read: Callable[[Any], Reader], members: Any) -> Reader:
 
     def together(x: Array, power: Array) -> Seen:
         value, sd = jax.vmap(lambda one: read(one)(x, power))(members)
-        mean = jnp.mean(value, axis=0)
-        return Seen(mean, None if sd is None else jnp.sqrt(jnp.mean(jnp.square(sd), axis=0) / len(sd)))
+        # Products in place of means: XLA 0.10 on a CPU fuses a reduction over members with what it reduces into a
+        # kernel of its own ("ynn"), which for six of them and more returns NaN.
+        share = jnp.full(len(value), 1 / len(value), value.dtype)
+        if sd is not None:
+            sd = jnp.sqrt(jnp.tensordot(share * share, sd * sd, 1))
+        return Seen(jnp.tensordot(share, value, 1), sd)
 
     return together
 
