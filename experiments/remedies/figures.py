@@ -37,7 +37,7 @@ def draw(name: str, found: dict, out: Path) -> None:
                     fontsize=style.SMALL, color="0.4")  # fmt: skip
     else:
         ax.set_yscale("symlog", linthresh=1.0)
-        ax.set_ylim(min(-0.3, ax.get_ylim()[0]), 400 if named else 100)
+        ax.set_ylim(max(-0.4, min(-0.2, ax.get_ylim()[0])), 3000 if named else 300)  # room for the legend
         ax.set_yticks([0, 0.5, 1, 3, 10, 30, 100], ["0", "0.5", "1", "3", "10", "30", "100"])
     if named:
         ax.set_xticks(x, [value.replace(", ", "\n") for value in found["axis"]["values"]], fontsize=style.SMALL)
@@ -55,7 +55,7 @@ def draw(name: str, found: dict, out: Path) -> None:
     cost.barh(y, energy, color=[style.colour(k) for k in range(len(labels))])
     for k, made in enumerate(found["curves"].values()):
         cost.text(energy[k], k, f" ×{made.get('devices', 1.0):.3g} devices", va="center", fontsize=style.SMALL)
-    cost.set_xlim(0, 1.6 * max(energy) or 1.0)
+    cost.set_xlim(0, 1.8 * max(energy) or 1.0)
     cost.set_yticks(y, labels, fontsize=style.SMALL)
     cost.invert_yaxis()
     style.label_axes(cost, found.get("energy_label", "programming energy (µJ)"), None, "cost")

@@ -97,5 +97,5 @@ def test_errors_name_what_is_accepted():
         residue.design(2000, tuple(range(1, 9)))
     with pytest.raises(ValueError, match=r"accepted are integers, \[..., 4\]"):
         residue.encode(code, jnp.zeros((3, 5), jnp.int32))
-    with pytest.raises(ValueError, match="read-outs of shape .* type float32"):
+    with pytest.raises(ValueError, match="read-outs of shape .* type float"):
         residue.decode(code, jnp.zeros((3, len(code.multipliers))))
