@@ -41,6 +41,8 @@ def draw(name: str, found: dict, out: Path) -> None:
         ax.set_yticks([0, 0.5, 1, 3, 10, 30, 100], ["0", "0.5", "1", "3", "10", "30", "100"])
     if named:
         ax.set_xticks(x, [value.replace(", ", "\n") for value in found["axis"]["values"]], fontsize=style.SMALL)
+    if found["axis"].get("log"):
+        ax.set_xscale("log")
     spread = "bar" if named else "band"
     style.label_axes(
         ax,
@@ -49,6 +51,16 @@ def draw(name: str, found: dict, out: Path) -> None:
         f"{found['title']}: mean, {spread}: sd of chips",
     )
     style.legend(ax)
+    if "second" in found:  # another value of the curves, where programming is no cost
+        for k, made in enumerate(found["curves"].values()):
+            label = f"×{made['devices']:.4g} devices"
+            cost.plot(x, made[found["second"]["value"]], "o-", color=style.colour(k), markersize=3, label=label)
+        cost.set_xscale(ax.get_xscale())
+        cost.set_yscale("log")
+        style.label_axes(cost, found["axis"]["label"], found["second"]["label"], None)
+        style.legend(cost)
+        plot.save(fig, out / f"{name}.png")
+        return
     labels = list(found["curves"])
     energy = [1e6 * made["energy"] if made.get("energy") is not None else 0.0 for made in found["curves"].values()]
     y = np.arange(len(labels))

@@ -39,7 +39,7 @@ def study(task):
         "judged": [frame.judge(ideal, curves, "bare", "residue code", JUDGED, target, met)],
         "code": {"modulus": code.modulus, "checks": code.checks, "table_bits": code.table_bits},
         "lost": True,
-        "energy_label": "none but conversions",
+        "second": {"label": "share of blocks that are wrong", "value": "after"},
     }
 
 
