@@ -56,6 +56,7 @@ def study(task):
         "ideal": ideal,
         "curves": curves,
         "judged": judged,
+        "lost": True,
         "energy_label": "map and programming (µJ)",
     }
 

@@ -2,8 +2,9 @@
 
 A remedy acts at one of four moments, and those of different moments compose:
 
-    before programming   what is asked of the devices changes (compensation, spares, wire-aware and inverse mapping)
-    programming          how devices are brought there (write-verify, `programming`)
+    before programming   what is asked of the devices changes (compensation, spares, wire-aware and inverse mapping,
+                         training for the devices)
+    programming          how devices are brought there (write-verify, `programming`; own steps while learning)
     at rest              what keeps them there (refresh)
     at a read            what is made of the currents (calibration, drift compensation, checksums, committees)
 
@@ -11,30 +12,41 @@ The last are `Reader`s: functions of the inputs, made of an array or of other re
 network that is read through any two of them.
 """
 
-from memjax.mitigation import calibration, fault_map, pairs, spares
+from memjax.mitigation import (
+    adaptive_rate,
+    calibration,
+    checksum,
+    committee,
+    drift_compensation,
+    fault_map,
+    inverse,
+    pairs,
+    redundancy,
+    refresh,
+    residue,
+    spares,
+    training_aware,
+    wire_aware,
+)
 from memjax.mitigation._reader import Reader, Seen, reader, respond
-from memjax.mitigation.calibration import Calibration, calibrate, calibrated, calibration_events, patterns
-from memjax.mitigation.inverse import Asked, Inverse, map_inverse
-from memjax.mitigation.wire_aware import WireMap, map_wires, one_of_a_pair
 
 __all__ = [
-    "Asked",
-    "Calibration",
-    "Inverse",
     "Reader",
     "Seen",
-    "WireMap",
-    "calibrate",
+    "adaptive_rate",
     "calibration",
-    "calibrated",
-    "calibration_events",
+    "checksum",
+    "committee",
+    "drift_compensation",
     "fault_map",
-    "map_inverse",
+    "inverse",
     "pairs",
-    "map_wires",
-    "one_of_a_pair",
-    "patterns",
     "reader",
+    "redundancy",
+    "refresh",
+    "residue",
     "respond",
     "spares",
+    "training_aware",
+    "wire_aware",
 ]

@@ -37,14 +37,11 @@ def reader(xbar: Crossbar, noise: Any = None, *, wires: Wires | None = None, adc
     A single-ended array has signed weights w = 2 (g - g_mid) / (g_max - g_min) against a reference column of devices at
     the middle of the mean range, without noise.
     """
-    unit = xbar.v_read * crossbar.conductance_range(xbar)
-    scale, reference = 1.0, 0.0
-    if xbar.polarity == 1:
-        scale, reference = 2.0, mean_conductance(xbar, 0.5) * xbar.v_read
+    unit, scale, reference = scaling(xbar)
 
     def read(x: Array, power: Array) -> Seen:
         i = crossbar.read(xbar, xbar.v_read * x, wires=wires, adc=adc, per_tile=False)
-        value = scale * (i - reference * jnp.sum(x, axis=-1, keepdims=True)) / unit
+        value = scale * (i - reference * xbar.v_read * jnp.sum(x, axis=-1, keepdims=True)) / unit
         if noise is None:
             return Seen(value, None)
         sd = crossbar.noise_sd(xbar, xbar.v_read * jnp.sqrt(power), noise)
@@ -52,6 +49,12 @@ def reader(xbar: Crossbar, noise: Any = None, *, wires: Wires | None = None, adc
         return Seen(value, scale * gain * sd / unit)
 
     return read
+
+
+def scaling(xbar: Crossbar) -> tuple[Array, float, Array | float]:
+    """Return (unit [A], scale, reference [S]) by which currents become weights, w = scale (i - reference v) / unit."""
+    unit = xbar.v_read * crossbar.conductance_range(xbar)
+    return (unit, 1.0, 0.0) if xbar.polarity == 2 else (unit, 2.0, mean_conductance(xbar, 0.5))
 
 
 def mean_conductance(xbar: Crossbar, x: float) -> Array:

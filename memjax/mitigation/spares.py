@@ -92,7 +92,7 @@ def _fewest(bad: Array, used: Array, spare: int, size: int) -> Array:
     line = jnp.arange(bad.shape[-1], dtype=jnp.int32).reshape((1,) * (bad.ndim - 1) + (-1,))
     used = used.reshape((1,) * (bad.ndim - 1 - used.ndim) + (*used.shape, 1))
     bad = jnp.where(line < used + spare, bad, jnp.iinfo(jnp.int32).max)
-    rank = jnp.argsort(jnp.argsort(bad, axis=-1), axis=-1)  # both are stable
+    rank = jnp.argsort(jnp.argsort(bad, axis=-1), axis=-1).astype(jnp.int32)  # both are stable
     return jnp.argsort(rank >= used, axis=-1)[..., :size].astype(jnp.int32)
 
 

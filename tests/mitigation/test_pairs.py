@@ -77,8 +77,9 @@ def test_a_chip_that_is_compensated_by_its_map_has_the_weights_within_reach():
     target = jax.random.uniform(jax.random.key(4), SHAPE[1:], minval=-1)
     (low, high), w, bare = chip(jax.random.key(3), target)
     np.testing.assert_allclose(w, np.clip(target, low, high), atol=1e-5)  # rounding of the mean range in float32
-    assert (np.abs(w - target) > 0.05).sum() < 0.1 * w.size  # a partner reaches one sign of the two
-    assert (np.abs(bare - target) > 0.05).sum() > 0.12 * w.size
+    missed, before = (np.sum(np.abs(v - target) > 0.05) for v in (w, bare))
+    assert before > 20
+    assert 0.3 * before < missed < 0.7 * before  # a partner reaches one sign of the two
 
 
 def test_the_rest_is_spread_as_by_scipys_bounded_least_squares(x64):
