@@ -11,15 +11,25 @@ from memjax.plot import style
 def draw(name: str, found: dict, out: Path) -> None:
     """Draw a study's curves: `axis` {label, values}, `ideal` (percent) and `curves` name -> `frame.curve`.
 
-    A curve with `own_axis` True is drawn against its own `devices` instead, and leaves no line here.
+    A curve that was not taken at all of the axis' values has its own, `at`. An axis of `times` [s] is logarithmic.
+    `ylim`: what is shown of the accuracies, where a curve falls to chance.
+    A study of another `kind` has a figure of its own.
     """
+    if found.get("kind") in KINDS:
+        return KINDS[found["kind"]](name, found, out)
     fig = style.figure(style.PAGE, 2.9)
     ax, cost = fig.subplots(1, 2, width_ratios=(2.2, 1))
     x = np.asarray(found["axis"]["values"], float)
     for k, (label, made) in enumerate(found["curves"].items()):
-        mean, sd = np.asarray(made["mean"]), np.asarray(made["sd"])
-        ax.fill_between(x, mean - sd, mean + sd, color=style.colour(k), alpha=0.2, linewidth=0)
-        ax.plot(x, mean, "o-", color=style.colour(k), markersize=3, linewidth=1.2, label=label)
+        mean, sd, at = np.asarray(made["mean"]), np.asarray(made["sd"]), np.asarray(made.get("at", x), float)
+        ax.fill_between(at, mean - sd, mean + sd, color=style.colour(k), alpha=0.2, linewidth=0)
+        ax.plot(at, mean, "o-", color=style.colour(k), markersize=3, linewidth=1.2, label=label)
+    if found["axis"].get("times"):
+        ax.set_xscale("log")
+        ax.set_xticks(x, [_time(t) for t in x])
+        ax.minorticks_off()
+    if "ylim" in found:
+        ax.set_ylim(*found["ylim"])
     ax.axhline(found["ideal"], color="0.4", linestyle=":", linewidth=0.9)
     ax.annotate("ideal devices", (x[-1], found["ideal"]), (0, 2), textcoords="offset points", ha="right",
                 fontsize=style.SMALL, color="0.4")  # fmt: skip
@@ -36,3 +46,38 @@ def draw(name: str, found: dict, out: Path) -> None:
     cost.invert_yaxis()
     style.label_axes(cost, found.get("energy_label", "programming energy (µJ)"), None, "cost")
     plot.save(fig, out / f"{name}.png")
+
+
+def _time(seconds: float) -> str:
+    """Write a time in the unit that people would use."""
+    for unit, size in (("year", 365 * 86400), ("month", 30 * 86400), ("week", 7 * 86400), ("day", 86400), ("h", 3600)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def learning(name: str, found: dict, out: Path) -> None:
+    """Draw learning curves, and the samples that every chip needed: `curves` name -> at, mean, sd, samples."""
+    fig = style.figure(style.PAGE, 2.9)
+    ax, needed = fig.subplots(1, 2, width_ratios=(1.5, 1))
+    for k, (label, made) in enumerate(found["curves"].items()):
+        at, mean, sd = (np.asarray(made[part]) for part in ("at", "mean", "sd"))
+        ax.fill_between(at / 1000, mean - sd, mean + sd, color=style.colour(k), alpha=0.2, linewidth=0)
+        ax.plot(at / 1000, mean, color=style.colour(k), linewidth=1.1, label=label)
+    ax.axhline(found["target"], color="0.4", linestyle=":", linewidth=0.9)
+    ax.set_ylim(80, 97)
+    style.label_axes(ax, "training samples (thousands)", "test accuracy (%)", "learning: mean, band: sd of chips")
+    style.legend(ax)
+    samples = np.asarray([made["samples"] for made in found["curves"].values()]) / 1000  # [conditions, chips]
+    x = np.arange(len(samples))
+    needed.plot(x, samples, "-", color="0.8", linewidth=0.6)
+    for k, own in enumerate(samples):
+        needed.plot(np.full(own.size, k), own, "o", color=style.colour(k), markersize=3)
+        needed.plot([k - 0.25, k + 0.25], [own.mean()] * 2, color=style.colour(k), linewidth=1.8)
+    needed.set_xticks(x, [label.replace(", ", "\n") for label in found["curves"]], fontsize=style.SMALL)
+    needed.set_xlim(-0.5, len(samples) - 0.5)
+    style.label_axes(needed, None, "samples to 95 % (thousands)", "each chip, and the mean")
+    plot.save(fig, out / f"{name}.png")
+
+
+KINDS = {"learning": learning}
