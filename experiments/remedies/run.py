@@ -17,7 +17,7 @@ from memjax import files
 
 HERE = Path(__file__).resolve().parent
 # A study is a module with `study(task) -> dict`: title, axis, ideal, curves, judged (a list of `frame.judge`).
-STUDIES: tuple[str, ...] = ("refresh", "drift_compensation", "adaptive_rate")
+STUDIES: tuple[str, ...] = ("refresh", "drift_compensation", "adaptive_rate", "training_aware")
 
 
 def main() -> None:

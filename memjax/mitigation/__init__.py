@@ -11,7 +11,7 @@ The last are `Reader`s: functions of the inputs, made of an array or of other re
 network that is read through any two of them.
 """
 
-from memjax.mitigation import adaptive_rate, drift_compensation, refresh
+from memjax.mitigation import adaptive_rate, drift_compensation, refresh, training_aware
 from memjax.mitigation._reader import Reader, Seen, reader, respond
 
-__all__ = ["Reader", "Seen", "adaptive_rate", "drift_compensation", "reader", "refresh", "respond"]
+__all__ = ["Reader", "Seen", "adaptive_rate", "drift_compensation", "reader", "refresh", "respond", "training_aware"]
