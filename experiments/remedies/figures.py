@@ -50,10 +50,9 @@ def draw(name: str, found: dict, out: Path) -> None:
 
 def _time(seconds: float) -> str:
     """Write a time in the unit that people would use."""
-    for unit, size in (("year", 365 * 86400), ("month", 30 * 86400), ("week", 7 * 86400), ("day", 86400), ("h", 3600)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
+    units = {"yr": 365 * 86400, "mo": 30 * 86400, "wk": 7 * 86400, "d": 86400, "h": 3600, "s": 1}
+    name = next(name for name, size in units.items() if seconds >= size)
+    return f"{seconds / units[name]:.2g} {name}"
 
 
 def learning(name: str, found: dict, out: Path) -> None:

@@ -2,8 +2,9 @@
 
 A remedy acts at one of four moments, and those of different moments compose:
 
-    before programming   what is asked of the devices changes (compensation, spares, wire-aware and inverse mapping)
-    programming          how devices are brought there (write-verify, `programming`)
+    before programming   what is asked of the devices changes (compensation, spares, wire-aware and inverse mapping,
+                         training for the devices)
+    programming          how devices are brought there (write-verify, `programming`; own steps while learning)
     at rest              what keeps them there (refresh)
     at a read            what is made of the currents (calibration, drift compensation, checksums, committees)
 

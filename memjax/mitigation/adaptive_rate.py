@@ -10,11 +10,11 @@ and after (`reads` reads, averaged), so that each direction has 2 n pulses, even
 nominal,
 
     r_up = ((w_1 - w_0) + (w_3 - w_2)) / (2 n u),   r_down = (w_1 - w_2) / (2 n u),   u: size of a nominal pulse [w]
-    gain = 1 + K (r - 1),   K = p / (p + s^2),   p = d2d^2 / devices,   s^2 = c2c^2 / (2 n devices) + (1 or 2) 2 sd^2
+    gain = 1 + K (r - 1),   K = p / (p + s^2),   p = d2d^2 / devices,   s^2 = c2c^2 / (2 n devices) + looks sd^2
 
-with sd the read noise of an averaged read over 2 n u: a Kalman filter of one observation, which believes little where
-it has seen little. Then the weights are programmed back to what they read at first, by write-verify that knows these
-gains.
+with sd the read noise of an averaged read over 2 n u, looks = 4 for up and 2 for down, devices = those that a pulse
+moves: a Kalman filter of one observation, which believes little where it has seen little. Then the weights are
+programmed back to what they read at first, by write-verify that knows these gains.
 
 Cost: 4 n pulses and 4 reads' worth of verifies a device and what programming back takes, once (the events say it); and
 digital memory of two numbers a weight, of 4 bits or so each. No more devices.

@@ -105,8 +105,9 @@ def refresh(
     where   [rows, cols]: weights to look at; None: all in active tiles
 
     The first pulse on a weight is the weakest of `params`: after power-law drift the state itself is in its place, and
-    reads right as soon as its clock is restarted. Raises ValueError for a target of another shape, read noise without
-    a key, and what `program_to` refuses.
+    reads right as soon as its clock is restarted. Where half-selection has made weak pulses no writes (`v_write_min`),
+    let `smallest` be above that share. Raises ValueError for a target of another shape, read noise without a key, and
+    what `program_to` refuses.
     """
     if not isinstance(target, int) and target.shape != xbar.shape:
         raise ValueError(f"mitigation: target has shape {target.shape}: accepted is {xbar.shape} (rows, cols)")

@@ -47,14 +47,14 @@ class Params:
 
 
 class Transfer(NamedTuple):
-    """What devices read [P, rows, cols] when asked for the states `AT`, as shares of the mean range."""
+    """What devices read [2, rows, cols] when asked for the states `AT`, as shares of the mean range."""
 
     low: Array
     high: Array
 
 
 def sample(params: Params, shape: tuple[int, int, int], key: Array) -> Transfer:
-    """Draw the lines of an array of devices [P, rows, cols]; raise ValueError for what the samplers do not accept."""
+    """Draw the lines of an array of devices [2, rows, cols]; raise ValueError for what the samplers do not accept."""
     gain = factor(Spread(params.gain), shape, named_key(key, "gain"), "gain")
     faults = sample_stuck(shape, params.stuck_on, params.stuck_off, named_key(key, "stuck"))
     stuck = jnp.where(faults > 0, gain, jnp.zeros_like(gain))
@@ -68,16 +68,20 @@ def measure(
 
     error       sd of what one open-loop pulse sets, relative to the range
     read_noise  sd of a device's conductance at one read, relative to the mean range, of which `reads` are averaged
+
+    Raises ValueError for an array of single devices.
     """
+    if xbar.polarity != 2:
+        raise ValueError(
+            "mitigation: training_aware takes differential pairs (polarity 2); this array has single devices"
+        )
     span, shape = crossbar.conductance_range(xbar), (xbar.polarity, *xbar.shape)
-    foot = crossbar.conductance(crossbar.set_state(crossbar.uncache(xbar), jnp.zeros(shape, span.dtype)))
-    foot = jnp.where(foot < 0.5 * span, foot, jnp.zeros_like(foot)).mean()
     seen = []
     for number, x in enumerate(AT):
         own = jax.random.fold_in(key, number)
         wanted = x + error * noise.normal(own, shape, span.dtype, salt=1)
         xbar = crossbar.set_state(xbar, jnp.clip(wanted, 0.0, 1.0))
-        y = (crossbar.conductance(xbar) - foot) / span
+        y = crossbar.conductance(xbar) / span  # with its foot g_min, which a pair takes off
         if read_noise is not None:
             y = y + read_noise * reads**-0.5 * noise.normal(own, shape, span.dtype, salt=2)
         seen.append(y)

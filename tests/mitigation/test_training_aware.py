@@ -108,6 +108,9 @@ def test_aware_weights_do_better_on_bad_chips():
     assert np.all(np.abs(jax.tree.leaves(each)[0]) <= 1)
 
 
-def test_impossible_shares_are_refused():
+def test_refused():
+    single = crossbar.create(INNER, (3, 3), polarity=1)
+    with pytest.raises(ValueError, match="training_aware takes differential pairs"):
+        training_aware.measure(single, jax.random.key(0))
     with pytest.raises(ValueError, match="variation"):
         training_aware.sample(Params(stuck_on=0.8, stuck_off=0.4), (2, 3, 3), jax.random.key(0))
