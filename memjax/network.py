@@ -36,6 +36,7 @@ from memjax.crossbar import Crossbar
 from memjax.devices.base import Device
 from memjax.devices.base import conductance as device_conductance
 from memjax.energy import Events
+from memjax.mitigation import adaptive_rate
 from memjax.plasticity import base as plasticity
 from memjax.plasticity import delta, error_driven, three_factor
 
@@ -104,6 +105,9 @@ class Chip(NamedTuple):
 
     nonidealities stands in place of spread, c2c and the stuck devices, and of the physics' read noise, half-selection
     and heat: the architecture's device is then `variation.dress(nonidealities, device)`, and `device` the one inside.
+
+    own_steps: how every weight's own step is measured before anything is learned, for a programmer that goes by it
+    (`mitigation.adaptive_rate`); None: it believes in the nominal one.
     """
 
     params: Any
@@ -114,6 +118,7 @@ class Chip(NamedTuple):
     init_gain: float = 1.5
     nonidealities: variation.Nonidealities | None = None
     device: Device | None = None
+    own_steps: adaptive_rate.Params | None = None
 
 
 class Activity(NamedTuple):
@@ -270,14 +275,15 @@ class EdgeNetwork(nnx.Module):
                 f"accepted is {programmer.Params.__name__}, of programmer {programmer.name!r}"
             )
         n_in, n_hidden, n_out = arch.sizes
-        self.hidden, self.output = (
-            Layer(
-                sample_array(arch, chip, physics, shape, variation.named_key(key, name), key, name, faults_key),
-                programmer,
-                settings,
-            )
-            for name, shape in (("hidden", (n_in, n_hidden)), ("output", (n_hidden, n_out)))
-        )
+
+        def layer(name, shape):
+            own = variation.named_key(key, name)
+            xbar, known = sample_array(arch, chip, physics, shape, own, key, name, faults_key), settings
+            if chip.own_steps is not None:
+                xbar, known = _measured(chip.own_steps, xbar, physics, settings, variation.named_key(own, "own steps"))
+            return Layer(xbar, programmer, known)
+
+        self.hidden, self.output = layer("hidden", (n_in, n_hidden)), layer("output", (n_hidden, n_out))
         random = noise.normal(variation.named_key(key, "feedback"), (n_hidden, n_out), jnp.result_type(float))
         random = random * chip.init_gain / n_hidden**0.5
         self.feedback = Sampled(random if arch.feedback == "random" else None)
@@ -454,6 +460,19 @@ def sample_array(
     # What reads the array knows it at the reference temperature, and is not told how warm it is.
     cold = replace(xbar, params=variation.with_field(xbar.params, "temperature", physics.heat.reference))
     return replace(xbar, span=crossbar.conductance_range(cold))
+
+
+def _measured(
+    wanted: adaptive_rate.Params, xbar: Crossbar, physics: Physics, settings: Any, key: Array
+) -> tuple[Crossbar, Any]:
+    """Return the array after its steps have been measured, and a programmer's settings that know them."""
+    if not hasattr(settings, "own"):
+        raise ValueError(f"network: {type(settings).__name__} has no field `own`: its programmer goes by no own steps")
+    xbar, own, _ = adaptive_rate.measure(
+        wanted, xbar, settings.step, physics.write_time, key, read_noise=physics.read_noise,
+        sides=getattr(settings, "sides", "both"),
+    )  # fmt: skip
+    return xbar, settings.replace(own=own)
 
 
 def warmed(xbar: Crossbar, heat: variation.Heat, dt: Any) -> Crossbar:

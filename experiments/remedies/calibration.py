@@ -66,9 +66,11 @@ def chip(task: frame.Task, key: Array, spread: Array, *, bits: int) -> dict[str,
         ideal = mitigation.reader(xbar, NOISE)
         readers["bare"].append(mitigation.reader(xbar, NOISE, adc=adc))
         for name, every in TESTS.items():
-            test = mitigation.patterns(w, top / CLIPPED, every=every)
-            made = mitigation.calibrate(readers["bare"][-1], test, test @ w, named_key(own, "calibrate"), idle=IDLE)
-            readers[name].append(mitigation.calibrated(readers["bare"][-1], made))
+            test = mitigation.calibration.patterns(w, top / CLIPPED, every=every)
+            made = mitigation.calibration.calibrate(
+                readers["bare"][-1], test, test @ w, named_key(own, "calibrate"), idle=IDLE
+            )
+            readers[name].append(mitigation.calibration.calibrated(readers["bare"][-1], made))
         for name, made in readers.items():
             wrong = made[-1](x, x * x).value - ideal(x, x * x).value
             # Both layers count alike: in units of their own outputs.
@@ -103,8 +105,8 @@ def reads(task: frame.Task, every: int) -> dict[str, float]:
     """Return what the test reads of both layers cost [J]: devices by the framework's prices, converters by ISAAC's."""
     total, number = energy.Events(), []
     for xbar, w in zip(frame.layers(Nonidealities(), jax.random.key(0)), task.weights, strict=True):
-        test = mitigation.patterns(w, 1.0, every=every)
-        total, number = total + mitigation.calibration_events(xbar, test), [*number, len(test) + IDLE]
+        test = mitigation.calibration.patterns(w, 1.0, every=every)
+        total, number = total + mitigation.calibration.calibration_events(xbar, test), [*number, len(test) + IDLE]
     counts = energy.total(total)
     return {
         "energy": float(frame.joules(total)), "adc_energy": counts["adc"] * prices.load("isaac").prices.adc,

@@ -65,8 +65,8 @@ def programmed(stairs, xbar, w, key):
         ONE: programming.open_loop(stairs, low, jnp.zeros_like(pair), jnp.maximum(pair, 0), frame.WIDTH, key),
     }
     for name, reads in READS.items():
-        params = mitigation.Inverse(read_noise=NOISE, reads=reads)
-        array, _, spent = mitigation.map_inverse(params, stairs, xbar, w, frame.WIDTH, key)
+        params = mitigation.inverse.Inverse(read_noise=NOISE, reads=reads)
+        array, _, spent = mitigation.inverse.map_inverse(params, stairs, xbar, w, frame.WIDTH, key)
         made[name] = array, spent
     params = write_verify.Params(step=frame.step(), read_noise=NOISE, d2d=0.4, c2c=C2C)
     array, _, spent = write_verify.program_to(params, xbar, w, frame.WIDTH, key)

@@ -68,11 +68,14 @@ def mapped(weights: tuple[Array, Array], r: Array) -> dict[str, list[WireMap]]:
         return WireMap(x, Calibration(gain=one, offset=0 * one), jnp.zeros(1, w.dtype))  # nothing was solved
 
     def aware(believed):
-        return [mitigation.map_wires(a, w) for a, w in zip(layers(believed, jax.random.key(0)), weights, strict=True)]
+        return [
+            mitigation.wire_aware.map_wires(a, w)
+            for a, w in zip(layers(believed, jax.random.key(0)), weights, strict=True)
+        ]
 
     return {
         BARE: [plain(w, 0.5 + 0.5 * jnp.stack([w, -w])) for w in weights],
-        WINDOW: [plain(w, mitigation.one_of_a_pair(w)) for w in weights],
+        WINDOW: [plain(w, mitigation.wire_aware.one_of_a_pair(w)) for w in weights],
         AWARE: aware(r),
         OFF: aware(WRONG * r),
     }
@@ -86,6 +89,6 @@ def chip(task: frame.Task, key: Array, r: Array) -> dict[str, Array]:
         for layer, xbar, one in zip(frame.LAYERS, layers(r, key), made, strict=True):
             xbar = frame.set_positions(xbar, one.x, named_key(key, f"program {layer}"))
             read = mitigation.reader(crossbar.cache(xbar), NOISE)
-            readers.append(mitigation.calibrated(read, one.columns))
+            readers.append(mitigation.calibration.calibrated(read, one.columns))
         out[name] = frame.accuracy(task, *readers, named_key(key, "read"))
     return out

@@ -5,6 +5,8 @@
 A tile selects few word lines at a time: in a call `lines` of each tile have their turn to fire, in rotation; the rest
 collect and wait. What waits is kept in factors and added up at a line's turn, which is the same sum at a tenth of the
 memory traffic. The element is ideal but for its leak; `composite` has the one that saturates and is noisy.
+
+Where it is known what a pulse moves each weight by (`own`), u is that, down or up as a's sign is.
 """
 
 from dataclasses import replace
@@ -21,7 +23,7 @@ from memjax._fusion import keep
 from memjax.crossbar import Crossbar
 from memjax.energy import Events
 from memjax.plasticity.base import Outer, dense
-from memjax.programming.base import Programmer, changes, dtype, push_pull
+from memjax.programming.base import Programmer, changes, dtype, own_size, push_pull
 
 
 @struct.dataclass
@@ -33,6 +35,7 @@ class AccumulatorParams:
     leak: Array | float = 1.0
     # Word lines of every tile that have their turn in a call, a divisor of the tile's; None: all.
     lines: int | None = struct.field(pytree_node=False, default=1)
+    own: Any = None  # [2, rows, cols], as of `base.own_size`; None: all are nominal
 
 
 @struct.dataclass
@@ -66,9 +69,10 @@ def collected(params: AccumulatorParams, state: Accumulator, xbar: Crossbar, tur
 def step(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key, turn):
     if params.lines is None:
         a = params.leak * state.a + dense(dw)
-        fire = _fire(a, params.fire_at * params.step)
+        unit = own_size(params.fire_at * params.step, params.own, a)
+        fire = _fire(a, unit)
         xbar, events = crossbar.write(xbar, push_pull(xbar, fire), dt, key, max_pulses=1)
-        return xbar, replace(state, a=a - params.fire_at * params.step * fire), events + Events(accumulate=changes(dw))
+        return xbar, replace(state, a=a - unit * fire), events + Events(accumulate=changes(dw))
     if not (isinstance(dw, Outer) and len(dw.a) == 1):
         raise ValueError(
             "programming: an accumulator that writes some lines a call takes an Outer of one product; give lines=None"
@@ -86,7 +90,12 @@ def step(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key, turn)
     old = keep(jax.lax.dynamic_slice_in_dim(state.a, start, params.lines, axis=1))
     a = params.leak**period * old + jnp.einsum("trl,tc->rlc", recent, state.b)
     a = keep(a + jax.lax.dynamic_slice_in_dim(pre, start, params.lines, axis=1)[:, :, None] * b[None, None, :])
-    unit = params.fire_at * params.step
+    own = params.own
+    if own is not None:  # a line of the last tile that does not exist has no pulses, whatever its own step
+        turn_of = jnp.arange(params.lines, dtype=jnp.int32)[None, :]
+        line = start + m * jnp.arange(tiles, dtype=jnp.int32)[:, None] + turn_of
+        own = jnp.take(own, jnp.minimum(line, xbar.shape[0] - 1), axis=1)
+    unit = own_size(params.fire_at * params.step, own, a)
     fire = _fire(a, unit)
     a = jax.lax.dynamic_update_slice_in_dim(state.a, a - unit * fire, start, axis=1)
     pulses = push_pull(xbar, fire.reshape(-1, xbar.shape[1]))

@@ -54,6 +54,7 @@ class Params:
     step: Array | float
     max_pulses: int = struct.field(pytree_node=False, default=1)  # the longest pulse train of one call
     sides: str = struct.field(pytree_node=False, default="both")
+    own: Any = None  # of every weight, see `own_size`; None: all are nominal
 
 
 def settings(programmer: Programmer, step: Any) -> Any:
@@ -95,6 +96,14 @@ def pulse_size(xbar: Crossbar, step: Any, sides: str) -> Any:
     if sides not in SIDES:
         raise ValueError(f"programming: sides = {sides!r}: accepted is one of {', '.join(SIDES)}")
     return xbar.polarity * step if sides == "both" else step
+
+
+def own_size(unit: Any, own: Array | None, change: Array) -> Any:
+    """Return the size of a pulse in the direction of every change [w]: `unit` times the weight's own share of it.
+
+    own [2, rows, cols] is what a pulse down and a pulse up move a weight by, relative to the nominal; None: 1.
+    """
+    return unit if own is None else unit * jnp.where(change > 0, own[1], own[0])
 
 
 def deliver(

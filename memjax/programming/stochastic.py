@@ -7,11 +7,12 @@ import jax.numpy as jnp
 
 from memjax import noise
 from memjax.plasticity.base import dense
-from memjax.programming.base import Params, Programmer, deliver, nothing, pulse_size
+from memjax.programming.base import Params, Programmer, deliver, nothing, own_size, pulse_size
 
 
 def step(params: Params, state, dw, xbar, dt, key, turn):
-    wanted = dense(dw) / pulse_size(xbar, params.step, params.sides)
+    dw = dense(dw)
+    wanted = dw / own_size(pulse_size(xbar, params.step, params.sides), params.own, dw)
     whole = jnp.floor(jnp.abs(wanted))
     more = noise.uniform(key, wanted.shape, wanted.dtype, salt=7) < jnp.abs(wanted) - whole
     signed = jnp.sign(wanted) * (whole + more.astype(wanted.dtype))

@@ -7,7 +7,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from memjax import crossbar, devices, learning, monte_carlo, network, neurons, programming, thermal, variation, wires
+from memjax import (
+    crossbar,
+    devices,
+    learning,
+    mitigation,
+    monte_carlo,
+    network,
+    neurons,
+    programming,
+    thermal,
+    variation,
+    wires,
+)
 from memjax.config import Config, device_params
 from memjax.crossbar import Crossbar
 from memjax.errors import ConfigError
@@ -88,7 +100,14 @@ def parts(config: Config) -> Parts:
         refresh=None if lines is None else lines.refresh,
         age_every=config.variation.age_every if ages else None,
     )
-    chip = network.Chip(nominal, init_gain=config.learning.init_gain, nonidealities=imperfect, device=device)
+    pulses = config.learning.measured_pulses
+    chip = network.Chip(
+        nominal,
+        init_gain=config.learning.init_gain,
+        nonidealities=imperfect,
+        device=device,
+        own_steps=mitigation.adaptive_rate.Params(pulses, config.learning.measured_reads) if pulses else None,
+    )
     physics = network.Physics(
         neuron=neurons.Params(config.neurons.leak, config.neurons.threshold, config.neurons.refractory),
         surrogate_width=config.neurons.surrogate_width,

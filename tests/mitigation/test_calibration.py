@@ -31,17 +31,19 @@ def linear(w, gain, offset, sd=None):
 
 def test_gain_and_offset_are_recovered_exactly_without_noise(w):
     gain, offset = jnp.linspace(0.6, 1.4, COLS), jnp.linspace(-0.3, 0.2, COLS)
-    read, x = linear(w, gain, offset), mitigation.patterns(w, 3.0)
-    found = mitigation.calibrate(read, x, x @ w, None)
+    read, x = linear(w, gain, offset), mitigation.calibration.patterns(w, 3.0)
+    found = mitigation.calibration.calibrate(read, x, x @ w, None)
     np.testing.assert_allclose(found.gain, gain, rtol=1e-5)
     np.testing.assert_allclose(found.offset, offset, rtol=1e-5, atol=1e-6)
     inputs = jnp.asarray(np.random.default_rng(1).uniform(size=(5, ROWS)), w.dtype)
-    np.testing.assert_allclose(mitigation.calibrated(read, found)(inputs, inputs).value, inputs @ w, atol=1e-5)
+    np.testing.assert_allclose(
+        mitigation.calibration.calibrated(read, found)(inputs, inputs).value, inputs @ w, atol=1e-5
+    )
 
 
 def test_estimate_is_shrunk_least_squares(w):
-    read, x, key = linear(w, 1.2, 0.1, sd=0.1), mitigation.patterns(w, 3.0), jax.random.key(3)
-    found = mitigation.calibrate(read, x, x @ w, key, idle=4, spread=0.25)
+    read, x, key = linear(w, 1.2, 0.1, sd=0.1), mitigation.calibration.patterns(w, 3.0), jax.random.key(3)
+    found = mitigation.calibration.calibrate(read, x, x @ w, key, idle=4, spread=0.25)
     s = np.asarray(mitigation.calibration._drawn(read(x, x * x), key, "test"), np.float64)
     y = np.asarray(x @ w, np.float64)
     for j in range(COLS):
@@ -56,16 +58,16 @@ def test_estimate_is_shrunk_least_squares(w):
 
 def test_a_column_that_never_changes_keeps_its_nominal_gain(w):
     dead = w.at[:, 2].set(0.0)
-    x = mitigation.patterns(dead, 3.0)
-    found = mitigation.calibrate(linear(w, 1.3, 0.0, sd=0.1), x, x @ dead, jax.random.key(0))
+    x = mitigation.calibration.patterns(dead, 3.0)
+    found = mitigation.calibration.calibrate(linear(w, 1.3, 0.0, sd=0.1), x, x @ dead, jax.random.key(0))
     assert found.gain[2] == 1
     assert np.all(np.isfinite(found.gain))
 
 
 def test_a_dead_column_is_not_divided_by_nothing(w):
-    x, gain = mitigation.patterns(w, 3.0), jnp.ones(COLS).at[1].set(0.0)
+    x, gain = mitigation.calibration.patterns(w, 3.0), jnp.ones(COLS).at[1].set(0.0)
     read = linear(w, gain, 0.0)
-    seen = mitigation.calibrated(read, mitigation.calibrate(read, x, x @ w, None))(x, x)
+    seen = mitigation.calibration.calibrated(read, mitigation.calibration.calibrate(read, x, x @ w, None))(x, x)
     np.testing.assert_array_equal(seen.value[:, 1], 0)
 
 
@@ -74,8 +76,8 @@ def test_programming_errors_hardly_reach_the_estimate(w):
     rng = np.random.default_rng(2)
     big = jnp.asarray(rng.normal(0, 0.1, (400, COLS)), w.dtype)
     wrong = big + jnp.asarray(rng.normal(0, 0.02, big.shape), w.dtype)
-    x = mitigation.patterns(big, 100.0)
-    found = mitigation.calibrate(linear(wrong, 1.2, 0.5), x, x @ big, None)
+    x = mitigation.calibration.patterns(big, 100.0)
+    found = mitigation.calibration.calibrate(linear(wrong, 1.2, 0.5), x, x @ big, None)
     # sd of w.e / w.w is 0.02 / (0.1 sqrt 400) = 1 %
     assert np.abs(np.asarray(found.gain) / 1.2 - 1).max() < 0.04
     np.testing.assert_allclose(found.offset, 0.5, atol=1e-6)
@@ -92,8 +94,8 @@ def test_chips_calibrate_together_and_after_their_converters(w):
     @jax.vmap
     def chip(key):
         adc = converters.sample(nominal, COLS, key, gain=0.2, offset=0.2 * unit)
-        read, x = mitigation.reader(xbar, adc=adc), mitigation.patterns(w, 6.0)
-        fixed = mitigation.calibrated(read, mitigation.calibrate(read, x, x @ w, None))
+        read, x = mitigation.reader(xbar, adc=adc), mitigation.calibration.patterns(w, 6.0)
+        fixed = mitigation.calibration.calibrated(read, mitigation.calibration.calibrate(read, x, x @ w, None))
         return read(inputs, inputs).value, fixed(inputs, inputs).value
 
     bare, fixed = chip(jax.random.split(jax.random.key(0), 3))
@@ -110,26 +112,26 @@ def test_a_readers_noise_passes_its_converter_and_its_correction(w):
     x = jnp.ones((1, ROWS), w.dtype)
     bare, seen = (mitigation.reader(xbar, 0.02, adc=a)(x, x * x).sd for a in (None, adc))
     np.testing.assert_allclose(seen, np.asarray(bare) * (1 + np.asarray(adc.gain)), rtol=1e-6)
-    found = mitigation.Calibration(gain=1 + adc.gain, offset=jnp.zeros(COLS))
-    fixed = mitigation.calibrated(mitigation.reader(xbar, 0.02, adc=adc), found)(x, x * x)
+    found = mitigation.calibration.Calibration(gain=1 + adc.gain, offset=jnp.zeros(COLS))
+    fixed = mitigation.calibration.calibrated(mitigation.reader(xbar, 0.02, adc=adc), found)(x, x * x)
     np.testing.assert_allclose(fixed.sd, bare, rtol=1e-6)
 
 
 def test_patterns_are_the_largest_outputs_within_the_range(w):
-    x = np.asarray(mitigation.patterns(w, 1.5))
+    x = np.asarray(mitigation.calibration.patterns(w, 1.5))
     assert x.shape == (2 * COLS, ROWS)
     assert x.min() == 0
     y = x @ np.asarray(w)
     assert np.abs(y).max() <= 1.5 + 1e-5
     on = x / x.max(axis=1, keepdims=True)
     np.testing.assert_array_equal(on[:COLS].T, np.asarray(w) > 0)
-    np.testing.assert_array_equal(mitigation.patterns(w, 1.5, every=3)[:2], x[[0, 3]])
+    np.testing.assert_array_equal(mitigation.calibration.patterns(w, 1.5, every=3)[:2], x[[0, 3]])
 
 
 def test_cost_counts_devices_and_conversions(w):
     xbar = crossbar.create(devices.get("exponential"), (ROWS, COLS), 8)
-    x = mitigation.patterns(w, 3.0)
-    spent = mitigation.calibration_events(xbar, x, idle=5)
+    x = mitigation.calibration.patterns(w, 3.0)
+    spent = mitigation.calibration.calibration_events(xbar, x, idle=5)
     assert int(spent.mac) == 2 * COLS * int((np.asarray(x) > 0).sum())
     assert int(spent.adc) == (2 * COLS + 5) * COLS
     assert int(spent.read) == 2 * (2 * COLS + 5) * COLS
@@ -145,7 +147,7 @@ def test_cost_counts_devices_and_conversions(w):
     ],
 )
 def test_what_cannot_be_calibrated_is_refused(w, change, message):
-    x = mitigation.patterns(w, 3.0)
+    x = mitigation.calibration.patterns(w, 3.0)
     given = {"read": linear(w, 1.0, 0.0), "x": x, "wanted": x @ w, "key": None} | change
     with pytest.raises(ValueError, match=message):
-        mitigation.calibrate(**given)
+        mitigation.calibration.calibrate(**given)

@@ -27,8 +27,8 @@ def case():
 def test_pure_gains_are_measured_and_inverted(case):
     """Without noise one read gives r / a = k and one train brings every weight, whatever its gains."""
     stairs, xbar, target, gain = case
-    params = mitigation.Inverse(passes=2, c2c=1e-6, tolerance=1e-3)
-    made, asked, events = jax.jit(mitigation.map_inverse)(params, stairs, xbar, target, 1e-8, None)
+    params = mitigation.inverse.Inverse(passes=2, c2c=1e-6, tolerance=1e-3)
+    made, asked, events = jax.jit(mitigation.inverse.map_inverse)(params, stairs, xbar, target, 1e-8, None)
     reach = np.abs(np.asarray(target)) < gain.min(axis=0) * 0.9
     assert reach.mean() > 0.6
     assert not np.any(np.asarray(asked.failed) & reach)
@@ -44,7 +44,9 @@ def test_a_partner_gives_what_a_device_lacks(case):
     params = xbar.params.replace(g_max=1e-4 * jnp.ones((2, ROWS, COLS)).at[0].set(0.8))
     xbar = crossbar.create(EXPONENTIAL, (ROWS, COLS), params=params)
     target = jnp.full((ROWS, COLS), 0.8)
-    made, asked, _ = mitigation.map_inverse(mitigation.Inverse(passes=3, c2c=1e-6), stairs, xbar, target, 1e-8, None)
+    made, asked, _ = mitigation.inverse.map_inverse(
+        mitigation.inverse.Inverse(passes=3, c2c=1e-6), stairs, xbar, target, 1e-8, None
+    )
     assert not np.any(asked.failed)
     np.testing.assert_allclose(crossbar.weights(made), 0.8, atol=0.02)
     np.testing.assert_allclose(asked.position[0], 1.0)
@@ -56,9 +58,9 @@ def test_noisy_passes_are_those_of_a_plain_loop(case):
     from memjax import noise
 
     stairs, xbar, target, gain = case
-    params = mitigation.Inverse(read_noise=0.02, reads=2, passes=3, tolerance=0.01, d2d=0.4, c2c=0.03)
+    params = mitigation.inverse.Inverse(read_noise=0.02, reads=2, passes=3, tolerance=0.01, d2d=0.4, c2c=0.03)
     key = jax.random.key(4)
-    made, asked, events = mitigation.map_inverse(params, stairs, xbar, target, 1e-8, key)
+    made, asked, events = mitigation.inverse.map_inverse(params, stairs, xbar, target, 1e-8, key)
     shape, sd = (2, ROWS, COLS), 0.02 / 2**0.5
     x, a, k, p = np.full(shape, 0.5), np.full(shape, 0.5), np.ones(shape), np.full(shape, 0.16)
     still, pulses, verifies = np.ones((ROWS, COLS), bool), 0, 0
@@ -107,8 +109,8 @@ def test_single_ended_devices_and_chips_side_by_side():
     def chip(gain):
         params = nominal.replace(g_max=1e-4 * gain * jnp.ones((1, 4, 3)))
         xbar = crossbar.create(EXPONENTIAL, (4, 3), polarity=1, params=params)
-        made, _, events = mitigation.map_inverse(
-            mitigation.Inverse(passes=2, c2c=1e-6, tolerance=1e-4), stairs, xbar, target, 1e-8, None
+        made, _, events = mitigation.inverse.map_inverse(
+            mitigation.inverse.Inverse(passes=2, c2c=1e-6, tolerance=1e-4), stairs, xbar, target, 1e-8, None
         )
         return crossbar.conductance(made) / (1e-4 * gain), events.verify
 
@@ -121,8 +123,8 @@ def test_single_ended_devices_and_chips_side_by_side():
 def test_inactive_tiles_cost_nothing_and_stay(case):
     stairs, xbar, target, _ = case
     off = crossbar.set_active(xbar, 0, 0, False)  # 4 x 4 of 10 x 6
-    params = mitigation.Inverse(passes=1, c2c=1e-6)
-    made, asked, events = mitigation.map_inverse(params, stairs, off, target, 1e-8, None)
+    params = mitigation.inverse.Inverse(passes=1, c2c=1e-6)
+    made, asked, events = mitigation.inverse.map_inverse(params, stairs, off, target, 1e-8, None)
     assert not np.any(asked.failed[:4, :4])
     np.testing.assert_array_equal(made.state.x[:, 0, :, 0], 0.5)
     first = 2 * (60 - 16)
@@ -133,14 +135,21 @@ def test_inactive_tiles_cost_nothing_and_stay(case):
     ("change", "message"),
     [
         ({"target": jnp.zeros((COLS, ROWS))}, r"accepted is \(10, 6\)"),
-        ({"params": mitigation.Inverse(read_noise=0.02)}, "give a key"),
+        ({"params": mitigation.inverse.Inverse(read_noise=0.02)}, "give a key"),
     ],
 )
 def test_what_cannot_be_mapped_is_refused(case, change, message):
     stairs, xbar, target, _ = case
-    given = {"params": mitigation.Inverse(), "stairs": stairs, "xbar": xbar, "target": target, "dt": 1e-8, "key": None}
+    given = {
+        "params": mitigation.inverse.Inverse(),
+        "stairs": stairs,
+        "xbar": xbar,
+        "target": target,
+        "dt": 1e-8,
+        "key": None,
+    }
     with pytest.raises(ValueError, match=message):
-        mitigation.map_inverse(**(given | change))
+        mitigation.inverse.map_inverse(**(given | change))
 
 
 def _pairs(target):

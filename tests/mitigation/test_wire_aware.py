@@ -27,7 +27,9 @@ def array(r, polarity=2):
 @pytest.fixture(scope="module")
 def found(w):
     """Maps of three resistances at once, none, some and much."""
-    return jax.jit(jax.vmap(lambda r: mitigation.map_wires(array(r), w, passes=12)))(jnp.asarray([0.0, *OHMS]))
+    return jax.jit(jax.vmap(lambda r: mitigation.wire_aware.map_wires(array(r), w, passes=12)))(
+        jnp.asarray([0.0, *OHMS])
+    )
 
 
 def solved(x, r):
@@ -45,14 +47,14 @@ def solved(x, r):
 
 
 def test_without_wires_one_device_of_a_pair_carries_the_weight(w, found):
-    np.testing.assert_allclose(found.x[0], mitigation.one_of_a_pair(w), atol=1e-6)
+    np.testing.assert_allclose(found.x[0], mitigation.wire_aware.one_of_a_pair(w), atol=1e-6)
     np.testing.assert_array_equal(found.columns.gain[0], 1)
 
 
 @pytest.mark.parametrize(("k", "r"), [(1, OHMS[0]), (2, OHMS[1])])
 def test_effective_weights_are_the_wanted_ones(w, found, k, r):
     gain = np.asarray(found.columns.gain[k])
-    plain = np.asarray(mitigation.one_of_a_pair(w))
+    plain = np.asarray(mitigation.wire_aware.one_of_a_pair(w))
     before, after = solved(plain, r) - np.asarray(w), solved(found.x[k], r) / gain - np.asarray(w)
     assert np.sqrt(np.mean(before**2)) > 0.02
     assert np.sqrt(np.mean(after**2)) < 0.02 * np.sqrt(np.mean(before**2))
@@ -82,7 +84,7 @@ def test_reads_through_the_wires_are_the_wanted_outputs(w, found):
     def chip(position):
         mapped = crossbar.set_state(array(OHMS[1]), position)
         g = crossbar.effective_conductance(mapped)
-        read = mitigation.calibrated(mitigation.reader(crossbar.cache(mapped), 0.02), columns)
+        read = mitigation.calibration.calibrated(mitigation.reader(crossbar.cache(mapped), 0.02), columns)
         return g, read(x, x * x)
 
     g, seen = chip(found.x[2])
@@ -105,4 +107,4 @@ def test_reads_through_the_wires_are_the_wanted_outputs(w, found):
 )
 def test_what_cannot_be_mapped_is_refused(xbar, shape, message):
     with pytest.raises(ValueError, match=message):
-        mitigation.map_wires(xbar, jnp.zeros(shape))
+        mitigation.wire_aware.map_wires(xbar, jnp.zeros(shape))

@@ -40,12 +40,12 @@ class Eager:
         self.a = self.params.leak * self.a + dw
         lines, pulses = self.params.lines or TILE[0], 0
         slot = turn % (TILE[0] // lines)
-        unit = self.params.fire_at * self.params.step
         for i, j in np.ndindex(SHAPE):
             has_its_turn = slot * lines <= i % TILE[0] < (slot + 1) * lines
+            sign, own = np.sign(self.a[i, j]), self.params.own
+            unit = self.params.fire_at * self.params.step * (1.0 if own is None else own[int(sign > 0), i, j])
             if not has_its_turn or abs(self.a[i, j]) < unit:
                 continue
-            sign = np.sign(self.a[i, j])
             self.a[i, j] -= unit * sign
             for p in range(len(self.x)):
                 pulses += 1
@@ -59,12 +59,16 @@ class Eager:
         self.x[p, i, j] = min(max(x, 0.0), 1.0)
 
 
-@pytest.mark.parametrize("leak", [1.0, 0.9])
-@pytest.mark.parametrize("lines, polarity", [(1, 2), (2, 1), (3, 2), (6, 2), (None, 2), (None, 1)])
-def test_accumulator_equals_the_eager_transcription(lines, polarity, leak, x64):
+@pytest.mark.parametrize(
+    "lines, polarity, leak, own",
+    [(1, 2, 1.0, False), (1, 2, 0.9, True), (2, 1, 0.9, False), (3, 2, 1.0, True), (3, 2, 0.9, False)]
+    + [(6, 2, 1.0, False), (6, 2, 0.9, True), (None, 2, 0.9, True), (None, 2, 1.0, False), (None, 1, 0.9, False)],
+)
+def test_accumulator_equals_the_eager_transcription(lines, polarity, leak, own, x64):
     """The library keeps what waits in factors and writes few lines: that must not show."""
     xbar, x, step, faults = chip(polarity)
-    params = AccumulatorParams(step=1 / 64, fire_at=1.5, leak=leak, lines=lines)
+    sizes = jnp.asarray(np.random.default_rng(5).uniform(0.5, 2.0, (2, *SHAPE))) if own else None
+    params = AccumulatorParams(step=1 / 64, fire_at=1.5, leak=leak, lines=lines, own=sizes)
     programmer = programming.get("accumulator")
     eager, state = Eager(x, step, faults, params), programmer.init(params, xbar)
     one_call = jax.jit(lambda state, dw, xbar, turn: programmer.step(params, state, dw, xbar, DT, None, turn))
@@ -167,6 +171,25 @@ def test_pulse_trains_round_and_are_cut(polarity, x64):
     moved = crossbar.weights(after) - crossbar.weights(xbar)
     np.testing.assert_allclose(moved, pulses * polarity * 1e-3, rtol=0, atol=1e-14)
     assert energy.total(events)["pulse"] == polarity * np.abs(pulses).sum()
+
+
+@pytest.mark.parametrize("name", ["stochastic", "pulse_train"])
+def test_pulses_of_own_sizes_move_every_weight_by_what_is_wanted(name):
+    """Devices of 20 to 200 % of the nominal step, up and down apart: whole pulses of each, and the rest at random."""
+    rng, shape = np.random.default_rng(0), (200, 100)
+    up, down = jnp.asarray(rng.uniform(0.2, 2.0, (2, 1, *shape)), jnp.result_type(float))
+    params = LINEAR.replace(step_up=1e-3 * up, step_down=1e-3 * down)
+    xbar = crossbar.create(EXPONENTIAL, shape, polarity=1, params=params)
+    own = jnp.concatenate([down, up])
+    dw = jnp.asarray(rng.choice([-3e-3, 3e-3], shape), jnp.result_type(float))
+    settings = Params(step=1e-3, max_pulses=30, own=own)
+    after, _, _ = programming.get(name).step(settings, (), dw, xbar, DT, jax.random.key(0), 0)
+    moved, wanted = np.asarray(crossbar.weights(after) - crossbar.weights(xbar)), np.asarray(dw)
+    size = 1e-3 * np.where(wanted > 0, np.asarray(up[0]), np.asarray(down[0]))
+    most = 0.5 if name == "pulse_train" else 1.0  # of a pulse
+    assert np.all(np.abs(moved - wanted) <= most * size + 1e-6)
+    if name == "stochastic":
+        assert abs(np.mean(moved / wanted) - 1) < 5e-3
 
 
 def test_sign_is_one_pulse_above_the_threshold(x64):
