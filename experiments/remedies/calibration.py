@@ -106,7 +106,7 @@ def reads(task: frame.Task, every: int) -> dict[str, float]:
     total, number = energy.Events(), []
     for xbar, w in zip(frame.layers(Nonidealities(), jax.random.key(0)), task.weights, strict=True):
         test = mitigation.calibration.patterns(w, 1.0, every=every)
-        total, number = total + mitigation.calibration.calibration_events(xbar, test), [*number, len(test) + IDLE]
+        total, number = total + mitigation.calibration.cost(xbar, test), [*number, len(test) + IDLE]
     counts = energy.total(total)
     return {
         "energy": float(frame.joules(total)), "adc_energy": counts["adc"] * prices.load("isaac").prices.adc,

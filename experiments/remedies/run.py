@@ -18,8 +18,8 @@ from memjax import files
 HERE = Path(__file__).resolve().parent
 # A study is a module with `study(task) -> dict`: title, axis, ideal, curves, judged (a list of `frame.judge`).
 STUDIES = (
-    "pairs", "spares", "checksum", "residue", "redundancy", "calibration", "inverse", "verified", "wire_aware", "refresh",
-    "drift_compensation", "adaptive_rate", "training_aware",
+    "pairs", "spares", "checksum", "residue", "redundancy", "calibration", "inverse", "verified", "wire_aware",
+    "refresh", "drift_compensation", "adaptive_rate", "training_aware",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ by w.e / w.w, which is small. An intercept would take up the mean of x e, which 
 
 What y may be: outputs of the stored weights for `patterns`, which give every column its largest outputs of both signs;
 or known references, such as word lines of reference devices. A remedy at the read, `Reader` -> `Reader`; it
-costs the reads of `calibration_events`, and two numbers a column.
+costs the reads of `cost`, and two numbers a column.
 Source: gain and offset of a converter by least squares, as in IEEE Std 1241-2010, doi:10.1109/IEEESTD.2011.5692956.
 """
 
@@ -96,7 +96,7 @@ def patterns(w: Array, largest: Any, *, every: int = 1) -> Array:
     return x * jnp.minimum(1, largest / jnp.where(y > 0, y, 1))
 
 
-def calibration_events(xbar: Crossbar, x: Array, idle: int = 16) -> Events:
+def cost(xbar: Crossbar, x: Array, idle: int = 16) -> Events:
     """Count the reads of a calibration: devices, column read-outs, and one conversion of every column a read."""
     delivered = jax.vmap(count, in_axes=1)(x)
     reads = x.shape[0] + idle

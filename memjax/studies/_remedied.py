@@ -153,7 +153,7 @@ def _layer(
     if wanted.calibration:
         found = calibration.calibrate(read, inputs, inputs @ target, variation.named_key(rest, "calibrate"))
         read = calibration.calibrated(read, found)
-        upkeep = upkeep + calibration.calibration_events(xbar, inputs)
+        upkeep = upkeep + calibration.cost(xbar, inputs)
     return Deployed(read, 1.0 if plan is None else plan.devices, spent, upkeep, missed)
 
 
@@ -165,7 +165,7 @@ def _rest(config, chip, physics, xbar, target, faults, key) -> tuple[Crossbar, E
     times = int(age // wanted.period)
     params = verify_params(config, chip)
     where = None if faults is None else ~jnp.any(faults.stuck, axis=0)
-    xbar, events = refresh.hold(
+    xbar, _, events = refresh.hold(
         params, xbar, target, physics.write_time, key, period=wanted.period, times=times, budget=wanted.budget,
         where=where, fluctuates=chip.fluctuates,
     )  # fmt: skip

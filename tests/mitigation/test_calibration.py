@@ -131,7 +131,7 @@ def test_patterns_are_the_largest_outputs_within_the_range(w):
 def test_cost_counts_devices_and_conversions(w):
     xbar = crossbar.create(devices.get("exponential"), (ROWS, COLS), 8)
     x = mitigation.calibration.patterns(w, 3.0)
-    spent = mitigation.calibration.calibration_events(xbar, x, idle=5)
+    spent = mitigation.calibration.cost(xbar, x, idle=5)
     assert int(spent.mac) == 2 * COLS * int((np.asarray(x) > 0).sum())
     assert int(spent.adc) == (2 * COLS + 5) * COLS
     assert int(spent.read) == 2 * (2 * COLS + 5) * COLS
