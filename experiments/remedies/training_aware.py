@@ -101,5 +101,5 @@ def study(task: Task) -> dict:
         row["met"] = bool(row["lost"] >= 3 and row["gain"]["low"] > 0)
     return {
         "title": "20 % spread of g_max", "ideal": ideal, "curves": curves, "judged": rows,
-        "axis": {"label": "share of stuck devices, half of them on", "values": SHARES},
+        "axis": {"label": "share of stuck devices, half of them on", "values": SHARES}, "ylim": (28.0, 101.0),
     }  # fmt: skip
