@@ -71,7 +71,7 @@ def layers(
     key: Array,
     *,
     polarity: int = 2,
-    tile: int = 64,
+    tile: int | tuple[int, int] = 64,
     faults: Any = None,
     plans: Sequence[mitigation.spares.Plan] | None = None,
     **settings: Any,
@@ -86,7 +86,8 @@ def layers(
     config = configs.load(CONFIG)
     inner, nominal = devices.get(config.device.name), configs.device_params(config)
     device, made = variation.dress(chip, inner), []
-    sizes = [(size, (tile, min(tile, size[1]))) for size in SIZES]
+    lines = (tile, tile) if isinstance(tile, int) else tile
+    sizes = [((rows, cols), (min(lines[0], rows), min(lines[1], cols))) for rows, cols in SIZES]
     if plans is not None:
         sizes = [(plan.physical_shape, plan.physical_tile) for plan in plans]
     for name, ((rows, cols), size) in zip(LAYERS, sizes, strict=True):

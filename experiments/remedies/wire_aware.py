@@ -8,7 +8,8 @@ from jax import Array
 
 from memjax import crossbar, mitigation
 from memjax.crossbar import Crossbar
-from memjax.mitigation import Calibration, WireMap
+from memjax.mitigation.calibration import Calibration
+from memjax.mitigation.wire_aware import WireMap
 from memjax.variation import Nonidealities, named_key
 from memjax.wires import Wires
 
@@ -87,7 +88,7 @@ def chip(task: frame.Task, key: Array, r: Array) -> dict[str, Array]:
     for name, made in jax.tree.map(lambda leaf: leaf[at], task.more).items():
         readers = []
         for layer, xbar, one in zip(frame.LAYERS, layers(r, key), made, strict=True):
-            xbar = frame.set_positions(xbar, one.x, named_key(key, f"program {layer}"))
+            xbar = frame.place(xbar, one.x, named_key(key, f"program {layer}"))
             read = mitigation.reader(crossbar.cache(xbar), NOISE)
             readers.append(mitigation.calibration.calibrated(read, one.columns))
         out[name] = frame.accuracy(task, *readers, named_key(key, "read"))
