@@ -164,7 +164,8 @@ def _rest(config, chip, physics, xbar, target, faults, key) -> tuple[Crossbar, E
         return crossbar.relax(warm, age, key=key if chip.fluctuates else None), Events()
     times = int(age // wanted.period)
     params = verify_params(config, chip)
-    where = None if faults is None else ~jnp.any(faults.stuck, axis=0)
+    # A healthy partner is brought back; where both are stuck there is nothing to bring.
+    where = None if faults is None else ~jnp.all(faults.stuck, axis=0)
     xbar, _, events = refresh.hold(
         params, xbar, target, physics.write_time, key, period=wanted.period, times=times, budget=wanted.budget,
         where=where, fluctuates=chip.fluctuates,
