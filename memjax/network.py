@@ -411,12 +411,12 @@ def sample_array(
     shape: tuple[int, int],
     key: Array,
     die: Array,
-    name: str,
-    faults_key: Array | None,
+    name: str = "",
+    faults_key: Array | None = None,
 ) -> Crossbar:
-    """Draw one array [rows, cols] of a chip, with its first weights, from the array's key and that of the die.
+    """Sample one array [rows, cols] of a chip, with its first weights: key is the array's, die the chip's.
 
-    faults_key: as of `EdgeNetwork`; the array's name then tells its faults from those of others.
+    faults_key, with the array's name, draws the stuck devices in key's place.
     """
     logical, tile = (2, *shape), (min(arch.tile[0], shape[0]), min(arch.tile[1], shape[1]))
     of_faults = key if faults_key is None else variation.named_key(faults_key, name)

@@ -141,7 +141,7 @@ def test_digits_are_shuffled_so_that_the_first_samples_hold_every_class(digits):
 
 
 def test_digits_are_small_and_load_fast():
-    folder = datasets.Path(datasets.__file__).parent / "data"
+    folder = datasets.Path(datasets.__file__).parent.parent / "data"
     assert sum(path.stat().st_size for path in folder.rglob("*")) < 4e6
     start = time.perf_counter()
     datasets.load("digits")
@@ -254,9 +254,9 @@ def test_more_samples_than_there_are_or_none_are_refused(tiny, n):
 
 
 def test_an_unknown_set_is_refused_with_the_known_ones():
-    with pytest.raises(DataError, match=r"unknown data set 'cifar' \(known: digits, mnist, fashion_mnist\)"):
+    with pytest.raises(DataError, match=r"unknown data set 'cifar' \(known: digits, mnist, fashion_mnist, cifar10\)"):
         datasets.load("cifar")
-    assert datasets.names() == ["digits", "mnist", "fashion_mnist"]
+    assert datasets.names() == ["digits", "mnist", "fashion_mnist", "cifar10"]
 
 
 # --- download -------------------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def noise_sd(xbar: Crossbar, v: Array, sigma: Any, *, back: bool = False, each_t
     return sigma * conductance_range(xbar) * jnp.sqrt(xbar.polarity * power)
 
 
-def read_events(xbar: Crossbar, delivered: Array, vectors: int = 1, *, back: bool = False) -> Events:
+def read_events(xbar: Crossbar, delivered: Array, vectors: Array | int = 1, *, back: bool = False) -> Events:
     """Count reads: delivered [rows] (`back`: [cols]) non-zero inputs of each line over `vectors` input vectors.
 
     Every device of an active tile that such an input reaches is a MAC; every column of an active tile is sensed once a

@@ -10,10 +10,14 @@ vector at length 1, and eta_j slows a neuron down as it arrives there (adapt = 0
 `wta_hebb_soft`  +1 for all: plain SoftHebb.
 `wta_hebb_hard`  1 for the winner, 0 for all others, and y = 1.
 
+`wta_hebb_means` is the older rule, whose weights become means of the inputs that they win (online k-means):
+
+    dw_ij = eta (x_i - w_ij)    for the winner j, where any x_i is not zero
+
 No traces, so no order within a step; the post side's spikes are not used.
 
 Moraitis et al. 2022 (10.1088/2634-4386/aca710); anti-Hebbian losers and the adaptive rate: Journe et al. 2023
-(arXiv:2209.11883).
+(arXiv:2209.11883). Means: MacQueen 1967; as competitive learning, Rumelhart, Zipser 1985 (10.1207/s15516709cog0901_5).
 """
 
 import jax
@@ -22,7 +26,7 @@ from flax import struct
 from jax import Array
 
 from memjax.plasticity import base
-from memjax.plasticity.base import Rule, Signals
+from memjax.plasticity.base import Outer, Rule, Signals
 
 
 @struct.dataclass
@@ -68,6 +72,25 @@ def step_hard(
     return _learn(params, pre, w, u, _won(u).astype(w.dtype)), state
 
 
+def step_means(
+    params: Params, state: tuple[()], pre: Signals, post: Signals, w: Array, modulator: Array | None, dt: Array | float
+):
+    """Move the winner alone towards the input."""
+    u, _ = _softmax(params, pre, post, w)
+    winner = jnp.argmax(u)[None]
+    return means(params.eta, pre.spike.astype(w.dtype)[None, :], winner, w[:, winner].T, w.shape[1]), state
+
+
+def means(eta: Array | float, x: Array, winner: Array, w: Array, n_post: int) -> Outer:
+    """Return the change of `wta_hebb_means` by k inputs at once, in factors: none of them sees another's change.
+
+    x [k, n_pre] are the inputs, winner [k] who won, and w [k, n_pre] the winners' weights, of n_post neurons.
+    """
+    some = jnp.any(x != 0, axis=1, keepdims=True)
+    won = (winner[:, None] == jnp.arange(n_post, dtype=winner.dtype)[None, :]) & some
+    return Outer(jnp.where(some, x - w, jnp.zeros_like(w)), eta * won.astype(w.dtype))
+
+
 def _softmax(params: Params, pre: Signals, post: Signals, w: Array) -> tuple[Array, Array]:
     x = pre.spike.astype(w.dtype)
     u = jnp.matmul(x, w, precision="highest") if post.v is None else post.v.astype(w.dtype)
@@ -90,4 +113,5 @@ def _learn(params: Params, pre: Signals, w: Array, u: Array, share: Array) -> Ar
 RULE = Rule(name="wta_hebb", Params=Params, init=init, step=step, check=check)
 SOFT = Rule(name="wta_hebb_soft", Params=Params, init=init, step=step_soft, check=check)
 HARD = Rule(name="wta_hebb_hard", Params=Params, init=init, step=step_hard, check=check)
-RULES = (RULE, SOFT, HARD)
+MEANS = Rule(name="wta_hebb_means", Params=Params, init=init, step=step_means, check=check)
+RULES = (RULE, SOFT, HARD, MEANS)

@@ -207,17 +207,38 @@ def test_one_step_of_wta_hebb_equals_a_loop(rule, adapt, x64):
     x, w = rng.normal(size=6), rng.normal(size=(6, 4))
     params = rule.Params(eta=0.2, temperature=0.7, adapt=adapt)
     dw, _ = rule.step(params, (), Signals(jnp.asarray(x)), Signals(jnp.zeros(4)), jnp.asarray(w), None, DT)
+    dw = plasticity.dense(dw)
     u = np.array([sum(x[i] * w[i, j] for i in range(6)) for j in range(4)])
     y = np.exp(u / 0.7) / np.exp(u / 0.7).sum()
     for j in range(4):
         won = u[j] == u.max()
+        if rule is wta_hebb.MEANS:
+            np.testing.assert_allclose(dw[:, j], 0.2 * won * (x - w[:, j]), rtol=1e-10, atol=1e-14)
+            continue
         share = {"wta_hebb": y[j] if won else -y[j], "wta_hebb_soft": y[j], "wta_hebb_hard": float(won)}[rule.name]
         rate = 0.2 * abs(np.linalg.norm(w[:, j]) - 1) ** adapt
         np.testing.assert_allclose(dw[:, j], rate * share * (x - u[j] * w[:, j]), rtol=1e-10, atol=1e-14)
     given, _ = rule.step(
         params, (), Signals(jnp.asarray(x)), Signals(jnp.zeros(4), jnp.asarray(u)), jnp.asarray(w), None, DT
     )
-    np.testing.assert_allclose(given, dw, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(plasticity.dense(given), dw, rtol=0, atol=1e-14)
+
+
+def test_means_of_what_a_neuron_wins(x64):
+    """With eta = 1 / n at its n-th input a neuron's weights are the mean of its inputs; silence teaches nothing."""
+    rng = np.random.default_rng(0)
+    inputs, w = rng.normal(size=(50, 6)), jnp.asarray(rng.normal(size=(6, 3)) * 3)
+    won = [[] for _ in range(3)]
+    for x in inputs:
+        j = int(np.argmax(x @ w))
+        won[j].append(x)
+        winner = jnp.asarray([j, j])
+        both = jnp.stack([jnp.asarray(x), jnp.zeros(6)])
+        w = w + plasticity.dense(wta_hebb.means(1 / len(won[j]), both, winner, w[:, winner].T, 3))
+    assert min(map(len, won)) > 2
+    np.testing.assert_allclose(w.T, [np.mean(x, axis=0) for x in won], rtol=0, atol=1e-12)
+    silent = wta_hebb.step_means(wta_hebb.Params(), (), Signals(jnp.zeros(6)), Signals(jnp.zeros(3)), w, None, DT)[0]
+    assert not np.any(plasticity.dense(silent))
 
 
 def test_wta_hebb_turns_hints_into_clusters():

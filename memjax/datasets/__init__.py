@@ -1,28 +1,30 @@
-"""Image data sets: MNIST, Fashion-MNIST and an embedded set of real digits, each checked by SHA-256 at every load.
+"""Image data sets: MNIST, Fashion-MNIST, CIFAR-10 and an embedded set of real digits, each checked by SHA-256.
 
-A set is four idx files (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits"), plain or gzipped.
-They are looked for in the folder given, in the folder named by the environment variable MEMJAX_DATA, in the user's
-cache folder, and are else downloaded into that cache folder.
+The first two and the digits are four idx files each (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten
+digits"), CIFAR-10 is its binary batches (`_cifar`); plain or compressed. They are looked for in the folder given, in
+the folder named by the environment variable MEMJAX_DATA, in the user's cache folder, and are else downloaded into that
+cache folder.
 """
 
-import gzip
 import hashlib
 import os
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from memjax.errors import UserError
+from memjax.datasets import _cifar
+from memjax.datasets._files import DataError, content, download, places
 
-
-class DataError(UserError, ValueError):
-    """A data file or set is missing, unreadable or not what its name says."""
+__all__ = ["DataError", "Dataset", "load", "names", "read_idx", "split"]
 
 
 class Dataset(NamedTuple):
-    """Images and labels: train_x [n, 28, 28] uint8, train_y [n] int32, test_x [m, 28, 28] uint8, test_y [m] int32."""
+    """Images and labels of a set.
+
+    train_x [n, h, w] or in colour [n, h, w, 3] uint8, train_y [n] int32, test_x and test_y the same [m, ...]. A flat
+    colour image has its channels last.
+    """
 
     train_x: np.ndarray
     train_y: np.ndarray
@@ -138,7 +140,7 @@ _SOURCES = {
 
 def names() -> list[str]:
     """List the data sets that `load` knows."""
-    return list(_SOURCES)
+    return [*_SOURCES, _cifar.NAME]
 
 
 def load(
@@ -148,21 +150,28 @@ def load(
     n_train: int | None = None,
     n_test: int | None = None,
 ) -> Dataset:
-    """Load the data set `name`: "digits" (embedded, 10,000 + 2,000), "mnist" or "fashion_mnist" (60,000 + 10,000).
+    """Load the data set `name`.
 
-    data_dir: the folder that holds the four idx files, plain or .gz, or a folder of that set ("mnist") with them; with
-    it nothing is looked for elsewhere. n_train, n_test: keep the first so many samples; None keeps all. "digits" is
-    stratified and shuffled, and needs no folder. Raises DataError for an unknown name, a set that is not found and
-    cannot be downloaded, and a file that is truncated or not the published one.
+    "digits" (embedded, 10,000 + 2,000), "mnist", "fashion_mnist" (60,000 + 10,000) or "cifar10" (50,000 + 10,000).
+
+    data_dir: the folder that holds the files (four idx files, or six binary batches or their archive), plain or
+    compressed, or a folder of that set ("mnist") with them; with it nothing is looked for elsewhere. n_train, n_test:
+    keep the first so many samples; None keeps all. "digits" is stratified and shuffled, and needs no folder. Raises
+    DataError for an unknown name, a set that is not found and cannot be downloaded, and a file that is truncated or not
+    the published one.
     """
-    if name not in _SOURCES:
-        raise DataError(f"unknown data set {name!r} (known: {', '.join(_SOURCES)})")
-    source = _SOURCES[name]
-    train_x, train_y, test_x, test_y = (_read(_find(name, file, data_dir), file) for file in source.files)
+    if name not in names():
+        raise DataError(f"unknown data set {name!r} (known: {', '.join(names())})")
+    if name == _cifar.NAME:
+        train_x, train_y, test_x, test_y = _cifar.load(data_dir)
+        classes = _cifar.CLASSES
+    else:
+        source = _SOURCES[name]
+        train_x, train_y, test_x, test_y = (_read(_find(name, file, data_dir), file) for file in source.files)
+        classes = source.classes
     train, test = _first("n_train", n_train, len(train_y)), _first("n_test", n_test, len(test_y))
     return Dataset(
-        train_x[train], train_y[train].astype(np.int32), test_x[test], test_y[test].astype(np.int32), name,
-        source.classes,
+        train_x[train], train_y[train].astype(np.int32), test_x[test], test_y[test].astype(np.int32), name, classes
     )  # fmt: skip
 
 
@@ -192,26 +201,13 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
 
     Raises DataError where it cannot be read, is truncated or too long, or is no idx file of unsigned bytes.
     """
-    return _parse(_content(Path(path)), Path(path))
+    return _parse(content(Path(path)), Path(path))
 
 
 def _first(what: str, n: int | None, available: int) -> slice:
     if n is not None and not 1 <= n <= available:
         raise DataError(f"{what} must be in [1, {available}] for this data set, got {n}")
     return slice(n)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path} is truncated or damaged: gzip says {str(error).rstrip('.')!r}") from error
 
 
 def _parse(data: bytes, path: Path) -> np.ndarray:
@@ -232,7 +228,7 @@ def _parse(data: bytes, path: Path) -> np.ndarray:
 
 
 def _read(path: Path, file: _File) -> np.ndarray:
-    data = _content(path)
+    data = content(path)
     array = _parse(data, path)
     if array.shape != file.shape:
         raise DataError(f"{path} has shape {array.shape}; {file.shape} is expected{_belongs(data)}")
@@ -258,23 +254,17 @@ def _find(name: str, file: _File, data_dir: str | os.PathLike | None) -> Path:
     """Return the path of a file of the set `name`, after a download where it is nowhere."""
     source = _SOURCES[name]
     if not source.urls:
-        return Path(__file__).parent / "data" / source.folders[0] / f"{file.name}.gz"
-    if data_dir is not None:
-        if path := _look(Path(data_dir), source, file):
+        return Path(__file__).parent.parent / "data" / source.folders[0] / f"{file.name}.gz"
+    for folder in places(data_dir):
+        if path := _look(folder, source, file):
             return path
-        if not Path(data_dir).is_dir():
-            raise DataError(f"the data folder {data_dir} does not exist or is no folder")
+    if data_dir is not None:
         raise DataError(
             f"{data_dir} has no {file.name}.gz or {file.name}: looked in it and in its folders "
             f"{', '.join(source.folders)}"
         )
-    named = os.environ.get("MEMJAX_DATA")
-    if named and (path := _look(Path(named), source, file)):
-        return path
-    import pooch
-
-    cache = Path(pooch.os_cache("memjax"))
-    return _look(cache, source, file) or _download(name, file, cache / source.folders[0])
+    urls = tuple(f"{url}{file.name}.gz" for url in source.urls)
+    return download(f"{file.name}.gz", name, urls, file.sha256_gz, source.folders[0], "the four files of the set")
 
 
 def _look(folder: Path, source: _Source, file: _File) -> Path | None:
@@ -283,27 +273,3 @@ def _look(folder: Path, source: _Source, file: _File) -> Path | None:
             if (path := folder / below / name).is_file():
                 return path
     return None
-
-
-def _download(name: str, file: _File, folder: Path) -> Path:
-    import pooch
-
-    failures = []
-    for url in _SOURCES[name].urls:
-        try:
-            # pooch writes to a temporary name and renames: a broken download leaves nothing in the cache.
-            return Path(
-                pooch.retrieve(
-                    f"{url}{file.name}.gz",
-                    known_hash=f"sha256:{file.sha256_gz}",
-                    fname=f"{file.name}.gz",
-                    path=folder,
-                    downloader=pooch.HTTPDownloader(timeout=30),  # type: ignore[reportArgumentType]
-                )
-            )
-        except (OSError, ValueError) as error:  # every error of requests is an OSError; ValueError: wrong hash
-            failures.append(f"{url}: {error}")
-    raise DataError(
-        f"cannot download {file.name}.gz of {name} into {folder}: {'; '.join(failures)}. Without a network, put the "
-        f"four files of the set in a folder and name it by --data-dir or MEMJAX_DATA"
-    )
