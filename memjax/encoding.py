@@ -29,12 +29,28 @@ def latency(x: Array, steps: int) -> Array:
     return ((step == when[None]) & (x > 0)[None]).astype(x.dtype)
 
 
-def shift(images: Array, offsets: Array) -> Array:
-    """Move images [S, h, w] by offsets [S, 2] pixels (down, right); what moves in from outside is zero."""
-    (_, h, w), margin = images.shape, max(images.shape[1:])
-    padded = jnp.pad(images, ((0, 0), (margin, margin), (margin, margin)))
+FILLS = ("zero", "edge")
+
+
+def shift(images: Array, offsets: Array, fill: str = "zero") -> Array:
+    """Move images [S, h, w] or [S, h, w, channels] by offsets [S, 2] pixels (down, right).
+
+    What moves in from outside is zero, or with fill "edge" the image's nearest pixel. Raises ValueError for another.
+    """
+    if fill not in FILLS:
+        raise ValueError(f"encoding: fill = {fill!r}: accepted is one of {', '.join(FILLS)}")
+    h, w = images.shape[1:3]
+    margin, rest = max(h, w), images.ndim - 3
+    widths = ((0, 0), (margin, margin), (margin, margin)) + ((0, 0),) * rest
+    padded = jnp.pad(images, widths, mode="constant" if fill == "zero" else "edge")
 
     def move(image, offset):
-        return jax.lax.dynamic_slice(image, (margin - offset[0], margin - offset[1]), (h, w))
+        start = (margin - offset[0], margin - offset[1], *[jnp.zeros_like(offset[0])] * rest)
+        return jax.lax.dynamic_slice(image, start, images.shape[1:])
 
     return jax.vmap(move)(padded, offsets)
+
+
+def flip(images: Array, which: Array) -> Array:
+    """Mirror images [S, h, w] or [S, h, w, channels], left to right, where `which` [S] is true."""
+    return jnp.where(which.reshape(-1, *[1] * (images.ndim - 1)), images[:, :, ::-1], images)

@@ -6,7 +6,8 @@ The loop knows nothing of networks: a learner is two pure functions over one chi
     predict(state, x [B, n], key)          -> y [B, classes]
 
 and, where predictions repeat work that depends on the state alone, prepare(state) -> state to predict with; where what
-has learned changes while it rests, age(state, dt [s], key) -> state.
+has learned changes while it rests, age(state, dt [s], key) -> state; where the first layers do not learn any more,
+look(state, x [S, n], keys [S]) -> (what `learn` gets in place of x [S, ...], Events [S]), for a whole chunk at once.
 """
 
 from collections.abc import Callable
@@ -35,6 +36,7 @@ class Learner(NamedTuple):
     predict: Callable
     prepare: Callable = _as_it_is
     age: Callable = _ageless
+    look: Callable | None = None
 
 
 class Record(NamedTuple):
@@ -83,8 +85,12 @@ def one_chip(learner: Learner, augment: Callable | None = None) -> Callable:
             return state, Record(hits(y, label), inference, training)
 
         # Gathered and scaled here, once: inside the scan it would be done again for every weight the sample updates.
-        shown = images[order] if augment is None else augment(images[order], turns)
-        return jax.lax.scan(sample, state, (scale(shown), labels[order], rates, keys, turns))
+        shown = scale(images[order] if augment is None else augment(images[order], turns))
+        if learner.look is None:
+            return jax.lax.scan(sample, state, (shown, labels[order], rates, keys, turns))
+        seen, looking = learner.look(state, shown, keys)
+        state, record = jax.lax.scan(sample, state, (seen, labels[order], rates, keys, turns))
+        return state, record._replace(inference=record.inference + looking)
 
     return step
 

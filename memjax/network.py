@@ -272,7 +272,7 @@ class EdgeNetwork(nnx.Module):
         n_in, n_hidden, n_out = arch.sizes
         self.hidden, self.output = (
             Layer(
-                _sample(arch, chip, physics, shape, variation.named_key(key, name), key, name, faults_key),
+                sample_array(arch, chip, physics, shape, variation.named_key(key, name), key, name, faults_key),
                 programmer,
                 settings,
             )
@@ -398,16 +398,20 @@ class EdgeNetwork(nnx.Module):
         return inputs, i / _unit(first, physics)
 
 
-def _sample(
+def sample_array(
     arch: Architecture,
     chip: Chip,
     physics: Physics,
     shape: tuple[int, int],
     key: Array,
     die: Array,
-    name: str,
-    faults_key: Array | None,
+    name: str = "",
+    faults_key: Array | None = None,
 ) -> Crossbar:
+    """Sample one array [rows, cols] of a chip, with its first weights: key is the array's, die the chip's.
+
+    faults_key, with the array's name, draws the stuck devices in key's place.
+    """
     logical, tile = (2, *shape), (min(arch.tile[0], shape[0]), min(arch.tile[1], shape[1]))
     of_faults = key if faults_key is None else variation.named_key(faults_key, name)
     w = (

@@ -66,3 +66,34 @@ def test_shift_moves_each_image_and_fills_with_zero():
     expected[1, :, 3:] = images[1, :, :2]  # three to the right
     np.testing.assert_array_equal(moved, expected)
     assert moved.dtype == np.uint8
+
+
+def test_colours_move_together_and_edges_can_be_drawn_out():
+    images = np.random.default_rng(0).integers(1, 256, (2, 5, 6, 3)).astype(np.uint8)
+    offsets = np.array([[2, -1], [-7, 0]])
+    for fill in encoding.FILLS:
+        wanted = np.zeros_like(images)
+        for s, (down, right) in enumerate(offsets):
+            for r in range(5):
+                for c in range(6):
+                    row, column = r - down, c - right
+                    inside = 0 <= row < 5 and 0 <= column < 6
+                    if inside or fill == "edge":
+                        wanted[s, r, c] = images[s, np.clip(row, 0, 4), np.clip(column, 0, 5)]
+        if fill == "zero":
+            assert not wanted[1].any()
+            moved = encoding.shift(jnp.asarray(images[:1]), jnp.asarray(offsets[:1]), fill)
+            np.testing.assert_array_equal(moved, wanted[:1])
+        else:
+            moved = encoding.shift(jnp.asarray(images), jnp.asarray([[2, -1], [-5, 0]]), fill)
+            np.testing.assert_array_equal(moved, wanted)
+    with pytest.raises(ValueError, match="fill = 'wrap': accepted is one of zero, edge"):
+        encoding.shift(jnp.asarray(images), jnp.asarray(offsets), "wrap")
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (3, 4, 5, 3)])
+def test_flips_mirror_the_chosen_images(shape):
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    flipped = np.asarray(encoding.flip(jnp.asarray(images), jnp.asarray([True, False, True])))
+    np.testing.assert_array_equal(flipped[[0, 2]], images[[0, 2], :, ::-1])
+    np.testing.assert_array_equal(flipped[1], images[1])

@@ -38,6 +38,14 @@ Parameter = Annotated[
 ]  # inf is a time constant that never ends
 
 
+def _check_schedule(decay_at: tuple[float, ...], decay_factor: tuple[float, ...]) -> None:
+    if len(decay_at) != len(decay_factor):
+        lengths = f"{len(decay_at)} and {len(decay_factor)}"
+        raise ValueError(f"decay_at and decay_factor should be of one length, got {lengths}")
+    if list(decay_at) != sorted(decay_at):
+        raise ValueError(f"decay_at should rise, got {list(decay_at)}")
+
+
 class Section(BaseModel):
     """Settings that cannot change and accept no unknown key; an empty section holds the defaults."""
 
@@ -109,6 +117,37 @@ class Array(Section):
         default=(28, 28), description="rows and columns of a module; one number makes it square"
     )
     wires: Wires | None = Field(default=None, description="resistance of the modules' lines; null: ideal lines")
+
+
+class Patches(Section):
+    """A patch layer in place of the first array: filters shared by all positions of an image, that learn before all."""
+
+    size: AtLeastOne = Field(default=6, description="side of a patch, pixels; array.n_outputs filters look at it")
+    stride: AtLeastOne = Field(default=2, description="pixels from one position to the next")
+    padding: Annotated[Count, Field(ge=0)] = Field(default=0, description="zero pixels around the image")
+    pool: Annotated[tuple[AtLeastOne, AtLeastOne], BeforeValidator(_pair)] = Field(
+        default=(4, 4), description="rows and columns of the grid that spikes are summed over; one number: square"
+    )
+    images: AtLeastOne | None = Field(default=10_000, description="first so many training images teach; null: all")
+    per_image: AtLeastOne = Field(default=48, description="random patches that an image teaches")
+    learning_rate: NotNegative = Field(default=0.05, description="share of the way that a winner moves to its patch")
+    decay_at: tuple[Share, ...] = Field(default=(0.5, 0.8), description="parts of these images after which it falls")
+    decay_factor: tuple[Positive, ...] = Field(default=(0.3, 0.3), description="factors by which it falls then")
+    programmer: Literal["accumulator", "stochastic", "pulse_train", "composite", "mixed_precision", "write_verify"] = (
+        Field(default="accumulator", description="weight changes of the filters -> pulses")
+    )
+    epsilon: Positive = Field(default=0.1, description="regularises the whitening, mean variance of a pixel")
+    floor: Positive = Field(default=0.03, description="contrast that noise has, of full scale")
+    fill: Positive = Field(default=1.0, description="share of the weights' range that the whitened patches ask for")
+    handicap: NotNegative = Field(default=0.2, description="of filters that win too often, cosine; 0: none")
+    inhibition: Real = Field(default=1.0, description="of each other, standard deviations over the filters")
+    saturation: Positive = Field(default=4.0, description="current that fires at every step, over the mean current")
+    code: Literal["count", "first"] = Field(default="count", description="what counts: spikes, or the first one's time")
+
+    @model_validator(mode="after")
+    def _schedule(self) -> "Patches":
+        _check_schedule(self.decay_at, self.decay_factor)
+        return self
 
 
 class Spread(Section):
@@ -301,23 +340,23 @@ class Learning(Section):
 
     @model_validator(mode="after")
     def _schedule(self) -> "Learning":
-        if len(self.decay_at) != len(self.decay_factor):
-            lengths = f"{len(self.decay_at)} and {len(self.decay_factor)}"
-            raise ValueError(f"decay_at and decay_factor should be of one length, got {lengths}")
-        if list(self.decay_at) != sorted(self.decay_at):
-            raise ValueError(f"decay_at should rise, got {list(self.decay_at)}")
+        _check_schedule(self.decay_at, self.decay_factor)
         return self
 
 
 class Data(Section):
     """The data set and how much of it."""
 
-    dataset: Literal["digits", "mnist", "fashion_mnist"] = Field(default="digits", description="digits is embedded")
+    dataset: Literal["digits", "mnist", "fashion_mnist", "cifar10"] = Field(
+        default="digits", description="digits is embedded"
+    )
     n_train: AtLeastOne | None = Field(default=None, description="first so many training samples; null: all")
     n_test: AtLeastOne | None = Field(default=None, description="first so many test samples; null: all")
     shift: Annotated[Count, Field(ge=0)] = Field(
         default=0, description="training images are moved by up to so many pixels, drawn anew each time"
     )
+    shift_fill: Literal["zero", "edge"] = Field(default="zero", description="what then moves in from outside")
+    flip: bool = Field(default=False, description="training images are mirrored half of the times, left to right")
     held_out: Annotated[Real, Field(ge=0, lt=1)] = Field(
         default=0.0, description="share of the training set to evaluate on in place of the test set"
     )
@@ -384,6 +423,7 @@ class Config(Section):
     device: Device = Device()
     stdp: Stdp = Stdp()
     array: Array = Array()
+    patches: Patches | None = Field(default=None, description="a patch layer as first array; null: fully connected")
     variation: Variation = Variation()
     neurons: Neurons = Neurons()
     encoding: Encoding = Encoding()

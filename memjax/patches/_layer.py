@@ -226,7 +226,8 @@ def calibrate(
     """Read what the digital side must know of filters that have learned, on flat images [n, n_pixels] in [0, 1].
 
     The column sums are means of `reads` reads; the neurons' threshold is `saturation` times the mean of the currents
-    that flow; `mean` is that of the images' pooled spikes. keys [n]: one an image. Events are those of all of it.
+    that flow; `mean` is that of the images' pooled spikes. keys [n]: one an image. Events are those of all of it, in
+    [2 n + reads] parts that an int32 can count.
     """
     own = jax.vmap(lambda n: noise.fold_in(noise.fold_in(keys[0], "columns"), n))(jnp.arange(reads, dtype=jnp.int32))
     columns, spent = jax.vmap(lambda key: read_columns(constants, filters.xbar, key))(own)
@@ -243,9 +244,10 @@ def calibrate(
     filters = filters.replace(threshold=jnp.where(threshold > 0, threshold, jnp.ones_like(threshold)))  # type: ignore[attr-defined]
     pooled = features(layer, constants, filters, images, keys)
     mean = jnp.mean(pooled, axis=0) if filters.mean.ndim else jnp.mean(pooled)
-    read = jax.tree.map(lambda n: jnp.sum(n, dtype=jnp.int32), forward_events(layer, filters, images))
-    spent = jax.tree.map(lambda n: jnp.sum(n, dtype=jnp.int32), spent)
-    return filters.replace(mean=mean), read + read + spent  # type: ignore[attr-defined]
+    seen = forward_events(layer, filters, images)
+    # A class that does not happen is the default integer, the others are int32.
+    spent = jax.tree.map(lambda *parts: jnp.concatenate([n.astype(jnp.int32) for n in parts]), seen, seen, spent)
+    return filters.replace(mean=mean), spent  # type: ignore[attr-defined]
 
 
 def read_columns(constants: Constants, xbar: Crossbar, key: Array | None) -> tuple[Array, Events]:

@@ -1,5 +1,6 @@
 """Config -> the pure functions of a network, its sampled chips, and a view of their arrays."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -7,10 +8,23 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from memjax import crossbar, devices, learning, monte_carlo, network, neurons, programming, thermal, variation, wires
+from memjax import (
+    crossbar,
+    devices,
+    learning,
+    monte_carlo,
+    network,
+    neurons,
+    patches,
+    programming,
+    thermal,
+    variation,
+    wires,
+)
 from memjax.config import Config, device_params
 from memjax.crossbar import Crossbar
 from memjax.errors import ConfigError
+from memjax.training import _data, _patches
 
 
 class System(NamedTuple):
@@ -22,6 +36,8 @@ class System(NamedTuple):
     arrays   (state of one chip) -> (hidden Crossbar, output Crossbar)
     keys     [chips]: chip i's own key, whatever the number of chips
     nonidealities  what the config says is not ideal
+    teach    None, or what comes before learning: (state, key, images [n, n_inputs] of bytes, rates [n]) -> (state,
+             tuple of Events); vmap and jit it over the chips
     """
 
     learner: learning.Learner
@@ -29,6 +45,7 @@ class System(NamedTuple):
     arrays: Callable
     keys: Array
     nonidealities: variation.Nonidealities
+    teach: Callable | None = None
 
 
 class Parts(NamedTuple):
@@ -53,25 +70,69 @@ class Parts(NamedTuple):
 def build(config: Config) -> System:
     """Translate a config into a system of `config.chips` chips.
 
-    Raises ConfigError and ValueError as `parts` does, and ValueError for what a part of the network does not accept.
+    Raises ConfigError and ValueError as `parts` does (which takes no patch layer), and ValueError for what a part of
+    the network does not accept.
     """
-    made = parts(config)
+    made, teach = _parts(config), None
 
     def make(key, severity=None):
         return network.EdgeNetwork(*(made if severity is None else made.at(severity)), key=key)
 
-    learner, init = network.functional(make)
+    if config.patches is None:
+        learner, init = network.functional(make)
+        arrays = _arrays(made.arch, made.physics)
+    else:
+        learner, init, arrays, teach = _with_patches(config, config.patches, made)
     keys = monte_carlo.chip_keys(jax.random.key(config.seed), config.chips)
     jax.eval_shape(init, keys[0])  # raises here what would be raised later, in the middle of a compilation
-    return System(learner, init, _arrays(made.arch, made.physics), keys, nonidealities(config))
+    return System(learner, init, arrays, keys, nonidealities(config), teach)
+
+
+def _with_patches(config: Config, wanted: Any, made: Parts) -> _patches.Functions:
+    aged = made.nonidealities.ages and config.variation.sample_period > 0
+    for given, what in (
+        (config.array.wires is not None, "array.wires"),
+        (made.nonidealities.heat is not None, "variation.heat"),
+        (aged, "variation.sample_period"),
+        (config.learning.rule == "error_driven", "learning.rule = error_driven"),
+        (config.encoding.kind != "direct", f"encoding.kind = {config.encoding.kind}"),
+    ):
+        if given:
+            raise ConfigError(f"{what}: is not for a patch layer; accepted is its default, or patches: null")
+    geometry = patches.Geometry(_data.shape(config), wanted.size, wanted.stride, wanted.padding, wanted.pool)
+    nominal, device = made.chip.params, made.chip.device
+    d = geometry.n_inputs
+    blank = patches.Front(jnp.zeros((d, d), jnp.result_type(float)), jnp.ones((), jnp.result_type(float)), wanted.floor)
+    own = programming.get(wanted.programmer)
+    settings = _settings(config, device, nominal, own, None)
+    said = _patches.Description(
+        layer=patches.Layer(geometry, wanted.programmer, wanted.per_image, config.neurons.time_steps, wanted.code),
+        constants=patches.Constants(
+            blank, settings, wanted.inhibition, wanted.saturation, wanted.handicap, write_time=config.device.write_time
+        ),
+        fill=wanted.fill,
+        epsilon=wanted.epsilon,
+        programmer=config.learning.programmer,
+        settings=made.settings,
+        key=variation.named_key(jax.random.key(config.seed), "whitening"),
+    )
+    return _patches.functions(
+        said, made.arch, lambda severity: made.chip if severity is None else made.at(severity).chip, made.physics
+    )
 
 
 def parts(config: Config) -> Parts:
-    """Translate a config into the parts of a network.
+    """Translate a config into the parts of a fully connected network.
 
-    Raises ConfigError for a device the config describes wrongly and word lines that do not divide a module, and
-    ValueError for a device that no pulse moves.
+    Raises ConfigError for a device the config describes wrongly, word lines that do not divide a module, and a patch
+    layer, and ValueError for a device that no pulse moves.
     """
+    if config.patches is not None:
+        raise ConfigError("patches: this needs the fully connected network; accepted is patches: null")
+    return _parts(config)
+
+
+def _parts(config: Config) -> Parts:
     device, nominal = devices.get(config.device.name), device_params(config)
     imperfect, lines = nonidealities(config), config.array.wires
     ages = imperfect.ages and config.variation.sample_period > 0
@@ -143,20 +204,26 @@ def _wires(lines: Any) -> wires.Wires:
 
 
 def _programmer(config: Config, device: devices.Device, nominal: Any) -> Any:
-    chosen, wanted = programming.get(config.learning.programmer), config.learning
-    if chosen.Params is programming.SignParams:
-        return programming.SignParams(threshold=wanted.sign_threshold)
-    write = config.device
-    step = programming.weight_step(device, nominal, write.read_voltage, write.write_voltage, write.write_time)
-    if chosen.Params is programming.AccumulatorParams:
-        lines = wanted.rows_per_write
-        for rows in (config.array.n_inputs, config.array.n_outputs):
-            module = min(config.array.module_size[0], rows)
-            if lines is not None and module % lines:
+    chosen, lines = programming.get(config.learning.programmer), config.learning.rows_per_write
+    if chosen.Params is programming.AccumulatorParams and lines is not None:
+        rows = (config.array.n_inputs, config.array.n_outputs)
+        if config.patches is not None:
+            rows = (math.prod(config.patches.pool) * config.array.n_outputs,)
+        for module in (min(config.array.module_size[0], n) for n in rows):
+            if module % lines:
                 raise ConfigError(
                     f"learning.rows_per_write = {lines}: accepted is a divisor of the {module} word lines of a module, "
                     "or null for all"
                 )
+    return _settings(config, device, nominal, chosen, lines)
+
+
+def _settings(config: Config, device: Any, nominal: Any, chosen: programming.Programmer, lines: int | None) -> Any:
+    wanted, write = config.learning, config.device
+    if chosen.Params is programming.SignParams:
+        return programming.SignParams(threshold=wanted.sign_threshold)
+    step = programming.weight_step(device, nominal, write.read_voltage, write.write_voltage, write.write_time)
+    if chosen.Params is programming.AccumulatorParams:
         return programming.AccumulatorParams(step, fire_at=wanted.fire_at, leak=wanted.accumulator_leak, lines=lines)
     # A programmer takes of these what it has; composite counts in units of a push-pull pulse, which is two steps.
     given = {"max_pulses": wanted.max_pulses, "leak": wanted.accumulator_leak, "fire_at": wanted.fire_at / 2}

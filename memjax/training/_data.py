@@ -44,34 +44,53 @@ def load(config: Config, data_dir: str | os.PathLike | None = None) -> Samples:
 
 
 def _fit(images: np.ndarray, n_inputs: int, name: str) -> np.ndarray:
-    """Flatten images [n, h, w], averaged in blocks of k x k where that gives n_inputs pixels."""
-    n, height, width = images.shape
-    accepted = {height * width // k**2: k for k in range(1, height + 1) if height % k == 0 and width % k == 0}
+    """Flatten images [n, h, w] or [n, h, w, channels], averaged in blocks of k x k where that gives n_inputs values."""
+    n, height, width, *rest = images.shape
+    channels = math.prod(rest)
+    accepted = {
+        height * width // k**2 * channels: k for k in range(1, height + 1) if height % k == 0 and width % k == 0
+    }
     if n_inputs not in accepted:
         raise ConfigError(
-            f"array.n_inputs = {n_inputs} does not fit {name}, whose images have {height} x {width} pixels: "
+            f"array.n_inputs = {n_inputs} does not fit {name}, whose images have {height} x {width} pixels"
+            f"{f' of {channels} colours' if rest else ''}: "
             f"accepted is one of {', '.join(map(str, accepted))} (averaged in blocks)"
         )
     k = accepted[n_inputs]
     if k == 1:
         return images.reshape(n, -1)
-    blocks = images.reshape(n, height // k, k, width // k, k).mean(axis=(2, 4))
+    blocks = images.reshape(n, height // k, k, width // k, k, *rest).mean(axis=(2, 4))
     return np.rint(blocks).astype(np.uint8).reshape(n, -1)
 
 
+def shape(config: Config) -> tuple[int, int, int]:
+    """Return the height, width and channels of the images that the array sees."""
+    channels = 3 if config.data.dataset == "cifar10" else 1
+    side = math.isqrt(config.array.n_inputs // channels)
+    return side, side, channels
+
+
 def augment(config: Config) -> Callable | None:
-    """Return what `learning.online` does to training images: moves them by up to `data.shift` pixels; None: nothing."""
-    pixels, side = config.data.shift, math.isqrt(config.array.n_inputs)
-    if not pixels:
+    """Return what `learning.online` does to training images; None: nothing.
+
+    Moves them by up to `data.shift` pixels, and mirrors half of them where `data.flip` says so, drawn anew each time.
+    """
+    wanted, pixels = config.data, config.data.shift
+    if not (pixels or wanted.flip):
         return None
-    key = variation.named_key(jax.random.key(config.seed), "shift")
+    k_shift, k_flip = (variation.named_key(jax.random.key(config.seed), name) for name in ("shift", "flip"))
 
-    def moved(images: jax.Array, turns: jax.Array) -> jax.Array:
-        draw = partial(jax.random.randint, shape=(2,), minval=-pixels, maxval=pixels + 1)
-        offsets = jax.vmap(lambda turn: draw(jax.random.fold_in(key, turn)))(turns)
-        return encoding.shift(images.reshape(-1, side, side), offsets).reshape(images.shape)
+    def changed(images: jax.Array, turns: jax.Array) -> jax.Array:
+        x = images.reshape(-1, *shape(config))
+        if pixels:
+            draw = partial(jax.random.randint, shape=(2,), minval=-pixels, maxval=pixels + 1)
+            offsets = jax.vmap(lambda turn: draw(jax.random.fold_in(k_shift, turn)))(turns)
+            x = encoding.shift(x, offsets, wanted.shift_fill)
+        if wanted.flip:
+            x = encoding.flip(x, jax.vmap(lambda turn: jax.random.bernoulli(jax.random.fold_in(k_flip, turn)))(turns))
+        return x.reshape(images.shape)
 
-    return moved
+    return changed
 
 
 def order(config: Config, n: int, epoch: int) -> np.ndarray:

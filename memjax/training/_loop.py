@@ -17,7 +17,7 @@ from memjax import checkpoint, energy, files, learning, variation
 from memjax import config as configs
 from memjax.config import Config
 from memjax.errors import UserError
-from memjax.training import _data, _plan, _report
+from memjax.training import _data, _patches, _plan, _report
 from memjax.training._build import System, build
 
 RECENT = 2000  # samples over which the online accuracy shown while training is taken
@@ -97,8 +97,9 @@ class _Run:
         # Reads while testing draw noise of their own: no sample's key is used twice.
         self.test_keys = jax.vmap(lambda key: variation.named_key(key, "evaluate"))(system.keys)
         self.init = jax.jit(jax.vmap(system.init))
+        self.teach = None if system.teach is None else jax.jit(jax.vmap(system.teach, in_axes=(0, 0, None, None)))
         self.chips: Any = None
-        self.counts = _report.start(self.plan, config.chips)
+        self.counts = _report.start(self.plan, config.chips, config.patches is not None)
         self.images, self.labels = jnp.asarray(samples.train_x), jnp.asarray(samples.train_y)
         self.began, self.before = began, 0.0
         self.saved, self.saved_at = -1, began
@@ -123,6 +124,8 @@ class _Run:
         """Learn and evaluate until the end, or until a signal has come."""
         if self.chips is None:
             self.chips = self.init(self.system.keys)
+            if self.teach is not None:
+                self._teach(self.teach)
         stops = self.plan.stops
         for k in range(stops.index(self.done), len(stops) - 1):
             self._chunk(k, stops[k], stops[k + 1])
@@ -132,6 +135,18 @@ class _Run:
                 self._save()
             if asked:
                 return
+
+    def _teach(self, teach: Callable) -> None:
+        """Let the filters of a patch layer learn, before anything else does."""
+        wanted = self.config.patches
+        assert wanted is not None
+        images = self.images[: wanted.images]
+        rates = learning.schedule(len(images), wanted.learning_rate, wanted.decay_at, wanted.decay_factor)
+        self.tell(f"{self.config.array.n_outputs} filters learn from {len(images):,} images")
+        rates = rates.astype(np.dtype(jnp.result_type(float)))
+        self.chips, spent = teach(self.chips, self.system.keys, images, rates)
+        for name, number in _patches.total(spent).items():
+            self.counts["events"]["filters"][name] += number
 
     def _chunk(self, k: int, start: int, stop: int) -> None:
         clock = time.perf_counter()

@@ -11,6 +11,7 @@ import numpy as np
 from memjax import config as configs
 from memjax import crossbar, energy, plot, results
 from memjax.config import Config
+from memjax.training import _data
 from memjax.training._build import System
 from memjax.training._data import Samples
 from memjax.training._plan import Plan
@@ -25,18 +26,23 @@ CONVENTION = (
     "increments of the volatile accumulators; memristor prices: MAC 0.1 pJ, read and verify 0.5 pJ, write 5 pJ. "
     "CMOS: one MAC a weight at 1 pJ and one write a weight update at 100 pJ. "
     "inference is the forward pass; training is all that a training sample costs: the forward pass, then feedback, "
-    "accumulation and pulses. "
+    "accumulation and pulses. Where filters of a patch layer have learned before, what that cost is in it, spread over "
+    "the training samples (filters: by itself); a forward pass has the reads of every position then. "
     "Peripherals (drivers, converters, neurons, buses) are in none of them."
 )
 
 
-def start(plan: Plan, chips: int) -> dict[str, Any]:
-    """Return the counts of a run that has not begun: what a checkpoint holds beside the chips."""
+def start(plan: Plan, chips: int, filters: bool = False) -> dict[str, Any]:
+    """Return the counts of a run that has not begun: what a checkpoint holds beside the chips.
+
+    filters: whether those of a patch layer learn before all else.
+    """
+    kinds = ("inference", "training", "filters") if filters else ("inference", "training")
     return {
         "done": 0,
         "accuracy": np.full((len(plan.evaluate), chips), np.nan),
         "correct": np.zeros((len(plan.stops) - 1, chips), np.int64),
-        "events": {kind: dict.fromkeys(energy.FIELDS, 0) for kind in ("inference", "training")},
+        "events": {kind: dict.fromkeys(energy.FIELDS, 0) for kind in kinds},
         "seconds": 0.0,
         "timed_samples": 0,
         "timed_seconds": 0.0,
@@ -90,12 +96,17 @@ def metrics(config: Config, counts: dict, plan: Plan, samples: Samples, *, inter
 
 
 def _events(counts: dict) -> dict[str, dict[str, int]]:
-    """Return the event counts in the ledger's order (checkpoints sort them); training has its forward passes in it."""
+    """Return the event counts in the ledger's order (checkpoints sort them).
+
+    Training has its forward passes in it, and what the filters of a patch layer cost, which stands by itself too.
+    """
     forward, learned = (counts["events"][kind] for kind in ("inference", "training"))
+    filters = counts["events"].get("filters")
+    first = {} if filters is None else {"filters": {name: filters[name] for name in energy.FIELDS}}
     return {
         "inference": {name: forward[name] for name in energy.FIELDS},
-        "training": {name: forward[name] + learned[name] for name in energy.FIELDS},
-    }
+        "training": {name: forward[name] + learned[name] + (filters or {}).get(name, 0) for name in energy.FIELDS},
+    } | first
 
 
 def _summary(accuracy: np.ndarray) -> dict:
@@ -128,7 +139,7 @@ def write(
             | {f"{k}_version": v for k, v in versions().items()},
         ),
     )
-    side = round(config.array.n_inputs**0.5)
+    shape, fields = _fields(config, weights[0])
     what = f"{config.data.dataset}, {config.device.name} devices"
     figures = {
         "learning_curve": plot.learning_curve(plan.evaluate, counts["accuracy"].T, title=what),
@@ -139,11 +150,20 @@ def write(
         "conductance_histogram_output": plot.conductance_histogram(
             output_0[0], output[0], title="output array of chip 0"
         ),
-        "receptive_fields": plot.receptive_fields(weights[0], shape=(side, side)),
+        "receptive_fields": plot.receptive_fields(fields, shape=shape),
         "energy": _energy(found),
     }
     for name, figure in figures.items():
         plot.save(figure, folder / "figures" / f"{name}.png")
+
+
+def _fields(config: Config, w: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
+    """Return the first array's weights as images, colours side by side: (rows, columns), [pixels, columns]."""
+    height, width, channels = _data.shape(config)
+    if config.patches is not None:
+        height = width = config.patches.size
+    planes = w.reshape(height, width, channels, -1).transpose(0, 2, 1, 3)
+    return (height, channels * width), planes.reshape(w.shape)
 
 
 def _energy(found: dict) -> Any:
