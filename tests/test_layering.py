@@ -26,7 +26,7 @@ NETWORK_OF_DEVICES = {"visual_network": {"noise", "devices"}}
 PROGRAMMING = {"programming": {"crossbar", "plasticity", *FUSION, *ARRAY["crossbar"]}}
 PHYSICS = {**NOISE, **FUSION, **MODELS, **PARTS, **ARRAY, **NETWORK_OF_DEVICES, **PROGRAMMING}
 DRIVERS = dict.fromkeys(
-    ("mitigation", "designs", "statistics", "network", "patches", "learning", "prony"), set(PHYSICS)
+    ("mitigation", "designs", "statistics", "network", "patches", "learning", "readout", "prony"), set(PHYSICS)
 )
 for _name in DRIVERS:  # a row may also use itself; test_no_cycles keeps that honest
     DRIVERS[_name] = DRIVERS[_name] | set(DRIVERS)

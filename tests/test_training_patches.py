@@ -160,6 +160,18 @@ def test_the_readout_learns_by_the_delta_rule(quiet):
     assert int(spent.pulse) == 0
 
 
+def test_both_signs_and_normalised_pixels_can_be_asked_for():
+    """Twice the features; every pixel of a patch that is not blank drives its line, in learning too."""
+    wanted = settings(patches={"both": True, "drive": "normalised"})
+    system = training.build(wanted)
+    chip = jax.eval_shape(system.init, system.keys[0])
+    assert chip.head.shape == (128, 10)
+    images = jax.ShapeDtypeStruct((2, 196), jnp.result_type(float))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
+    seen, _ = jax.eval_shape(system.learner.look, chip, images, keys)
+    assert seen.shape == (2, 128)
+
+
 # --- the loop's look, data, and what is refused -----------------------------------------------------------------------
 
 

@@ -14,6 +14,12 @@ so an array that holds gain f_k is driven by the raw pixels themselves: voltages
 costs nothing. What is left to the digital side is to subtract m times the column's sum f_k . 1 and to divide by s. The
 sum is read from the array (all word lines at full scale): stuck and inexact devices are in it as they are.
 
+That is `drive` "raw". Its price is read noise: it grows with the voltages, as sigma sqrt(2 sum p^2), and is divided by
+s with the response, so that a patch of little contrast on a bright ground is read badly (CIFAR-10 at sigma = 2 %: with
+half as much noise as responses differ by). With drive "normalised" the digital side works out n before the read and the
+word lines get that, in both signs: u = gain f_k . n. The noise is sigma sqrt(2 d) whatever the light, no column sums
+are needed, and every pixel of a patch that is not of one colour costs its reads.
+
 The array that is read is the array that learns. Competitive learning of w on whitened patches of unit length,
 dw_j = eta (z / |z| - w_j) for the winner j, reads in the coordinates of f = W w
 
@@ -43,6 +49,7 @@ from memjax.patches._layer import (
     Filters,
     Layer,
     calibrate,
+    compete,
     create,
     features,
     forward_events,
@@ -61,6 +68,7 @@ __all__ = [
     "Geometry",
     "Layer",
     "calibrate",
+    "compete",
     "create",
     "cut",
     "draw",

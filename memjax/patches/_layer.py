@@ -16,6 +16,8 @@ from memjax.patches._neurons import fire, inhibit, pool
 from memjax.patches._whitening import Front, moments, targets, whitened
 from memjax.plasticity import wta_hebb
 
+DRIVES = ("raw", "normalised")
+
 
 class Layer(NamedTuple):
     """What fixes the compiled program of a patch layer.
@@ -24,6 +26,8 @@ class Layer(NamedTuple):
     steps      time steps of the integrate-and-fire neurons: the most spikes that one position gives
     code       what their spikes tell: "count" or "first" (`fire`)
     block      images whose patches are in memory at once
+    drive      what the word lines get: "raw" pixels, or "normalised" ones (the package's docstring)
+    both       neurons of both signs for every filter, for u and for -u: twice the features, at the same reads
     """
 
     geometry: Geometry
@@ -32,6 +36,13 @@ class Layer(NamedTuple):
     steps: int = 15
     code: str = "count"
     block: int = 16
+    drive: str = "raw"
+    both: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """Features a filter gives to a cell of the grid."""
+        return 2 if self.both else 1
 
 
 @struct.dataclass
@@ -92,6 +103,8 @@ def create(layer: Layer, constants: Constants, xbar: Crossbar) -> Filters:
         )
     if min(layer.per_image, layer.steps, layer.block) < 1:
         raise ValueError(f"patches: {layer}: accepted is at least 1 of per_image, steps and block")
+    if layer.drive not in DRIVES:
+        raise ValueError(f"patches: drive = {layer.drive!r}: accepted is one of {', '.join(DRIVES)}")
     fire(jnp.zeros(1), 1.0, 1, layer.code)  # refuses an unknown code here rather than in a compilation
     like = crossbar.weights(xbar)
     pending = programming.get(layer.programmer).init(constants.settings, xbar)
@@ -99,9 +112,14 @@ def create(layer: Layer, constants: Constants, xbar: Crossbar) -> Filters:
     return Filters(xbar, pending, jnp.full((k,), 1 / k, like.dtype), jnp.zeros((k,), like.dtype), one, one)
 
 
-def respond(constants: Constants, filters: Filters, patches: Array, key: Array | None) -> Array:
-    """Read patches [..., d] of raw pixels through the array: u = (f . p - m f . 1) / s [..., K], in units of weight."""
+def respond(constants: Constants, filters: Filters, patches: Array, key: Array | None, drive: str = "raw") -> Array:
+    """Read patches [..., d] of raw pixels through the array: u = f . (p - m) / s [..., K], in units of weight.
+
+    drive "raw": u = (f . p - m f . 1) / s, the sums f . 1 as `read_columns` has read them.
+    """
     mean, contrast = moments(patches, constants.front.floor)
+    if drive == "normalised":
+        return _read(constants, filters.xbar, (patches - mean[..., None]) / contrast[..., None], key)
     u = _read(constants, filters.xbar, patches, key)
     return (u - mean[..., None] * jnp.broadcast_to(filters.columns, u.shape)) / contrast[..., None]
 
@@ -114,22 +132,28 @@ def features(layer: Layer, constants: Constants, filters: Filters, images: Array
 
     def one(given):
         image, key = given
-        u = respond(constants, filters, cut(layer.geometry, image), key)
-        a = inhibit(u, constants.theta)
+        a = _currents(layer, constants, filters, image, key)
         return pool(layer.geometry, fire(a, filters.threshold, layer.steps, layer.code))
 
     return jax.lax.map(one, (images, keys), batch_size=layer.block)
+
+
+def _currents(layer: Layer, constants: Constants, filters: Filters, image: Array, key: Array | None) -> Array:
+    """Return what drives the neurons of an image [rows, columns, K or 2 K]."""
+    u = respond(constants, filters, cut(layer.geometry, image), key, layer.drive)
+    a = inhibit(u, constants.theta)
+    return jnp.concatenate([a, inhibit(-u, constants.theta)], axis=-1) if layer.both else a
 
 
 def forward_events(layer: Layer, filters: Filters, images: Array) -> Events:
     """Count the reads of flat images [B, n_pixels] at all positions: Events of [B].
 
     Every device that a non-zero pixel reaches is a MAC, at every position; a position where all pixels are zero is not
-    read at all.
+    read at all. Normalised, every pixel of a patch that is not of one colour drives its line.
     """
 
     def one(image):
-        return _patch_events(filters.xbar, cut(layer.geometry, image).reshape(-1, layer.geometry.n_inputs))
+        return _patch_events(filters.xbar, cut(layer.geometry, image).reshape(-1, layer.geometry.n_inputs), layer.drive)
 
     return jax.lax.map(one, images, batch_size=layer.block)
 
@@ -148,14 +172,14 @@ def learn(
     patches = draw(layer.geometry, image, layer.per_image, k_draw)
     goals = targets(constants.front, patches)
     columns, spent = read_columns(constants, xbar, k_columns)
-    u = respond(constants, filters.replace(columns=columns), patches, k_read)  # type: ignore[attr-defined]
+    u = respond(constants, filters.replace(columns=columns), patches, k_read, layer.drive)  # type: ignore[attr-defined]
     winner, wins = compete(constants, filters.wins, u, patches, goals)
     w = crossbar.weights(xbar)[:, winner].T
     if constants.read_noise is not None:
         w = w + constants.read_noise * xbar.polarity**0.5 * noise.normal(k_weights, w.shape, w.dtype)
     dw = wta_hebb.means(rate, goals, winner, w, xbar.shape[1])
     learned = jnp.sum(jnp.any(goals != 0, axis=1), dtype=jnp.int32)
-    spent = spent + _patch_events(xbar, patches) + Events(verify=xbar.polarity * xbar.shape[0] * learned)
+    spent = spent + _patch_events(xbar, patches, layer.drive) + Events(verify=xbar.polarity * xbar.shape[0] * learned)
     xbar, pending, written = programming.get(layer.programmer).step(
         constants.settings, filters.pending, dw, xbar, constants.write_time, k_write, turn
     )
@@ -211,7 +235,7 @@ def calibrate(
 
     def currents(given):
         image, key = given
-        a = inhibit(respond(constants, filters, cut(layer.geometry, image), key), constants.theta)
+        a = _currents(layer, constants, filters, image, key)
         return jnp.sum(a), jnp.sum(a > 0, dtype=jnp.int32)
 
     total, number = (jnp.sum(x) for x in jax.lax.map(currents, (images, keys), batch_size=layer.block))
@@ -238,8 +262,10 @@ def _read(constants: Constants, xbar: Crossbar, x: Array, key: Array | None) -> 
     return crossbar.read(xbar, xbar.v_read * x, noise=constants.read_noise, key=key) / unit
 
 
-def _patch_events(xbar: Crossbar, patches: Array) -> Events:
+def _patch_events(xbar: Crossbar, patches: Array, drive: str = "raw") -> Events:
     """Count the reads of patches [k, d]; blank ones are not read."""
     driven = patches != 0
+    if drive == "normalised":
+        driven = jnp.broadcast_to(jnp.any(patches != patches[:, :1], axis=1, keepdims=True), patches.shape)
     delivered = jnp.sum(driven, axis=0, dtype=jnp.int32)
     return crossbar.read_events(xbar, delivered, jnp.sum(jnp.any(driven, axis=1), dtype=jnp.int32))

@@ -70,9 +70,9 @@ def step(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key, turn)
     if params.lines is None:
         a = params.leak * state.a + dense(dw)
         unit = own_size(params.fire_at * params.step, params.own, a)
-        fire = _fire(a, unit)
-        xbar, events = crossbar.write(xbar, push_pull(xbar, fire), dt, key, max_pulses=1)
-        return xbar, replace(state, a=a - unit * fire), events + Events(accumulate=changes(dw))
+        fired = fire(a, unit)
+        xbar, events = crossbar.write(xbar, push_pull(xbar, fired), dt, key, max_pulses=1)
+        return xbar, replace(state, a=a - unit * fired), events + Events(accumulate=changes(dw))
     if not (isinstance(dw, Outer) and len(dw.a) == 1):
         raise ValueError(
             "programming: an accumulator that writes some lines a call takes an Outer of one product; give lines=None"
@@ -96,9 +96,9 @@ def step(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key, turn)
         line = start + m * jnp.arange(tiles, dtype=jnp.int32)[:, None] + turn_of
         own = jnp.take(own, jnp.minimum(line, xbar.shape[0] - 1), axis=1)
     unit = own_size(params.fire_at * params.step, own, a)
-    fire = _fire(a, unit)
-    a = jax.lax.dynamic_update_slice_in_dim(state.a, a - unit * fire, start, axis=1)
-    pulses = push_pull(xbar, fire.reshape(-1, xbar.shape[1]))
+    fired = fire(a, unit)
+    a = jax.lax.dynamic_update_slice_in_dim(state.a, a - unit * fired, start, axis=1)
+    pulses = push_pull(xbar, fired.reshape(-1, xbar.shape[1]))
     xbar, events = crossbar.write(xbar, pulses, dt, key, rows=crossbar.Lines(start, params.lines), max_pulses=1)
     waiting = (
         jax.lax.dynamic_update_index_in_dim(buffer, new, slot, 0) for buffer, new in ((state.pre, pre), (state.b, b))
@@ -106,7 +106,8 @@ def step(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key, turn)
     return xbar, Accumulator(a, *waiting), events + Events(accumulate=changes(dw))
 
 
-def _fire(a: Array, unit: Any) -> Array:
+def fire(a: Array, unit: Any) -> Array:
+    """Return the pulse that each accumulator a fires: its sign where |a| >= unit, else 0."""
     return jnp.where(jnp.abs(a) >= unit, jnp.sign(a), jnp.zeros_like(a))
 
 

@@ -1,0 +1,105 @@
+"""The studies of the records: one small chip of each kind, and the table that is made of them."""
+
+import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from memjax import datasets
+
+STUDY = Path(__file__).resolve().parent.parent / "experiments" / "records"
+
+
+def _load(name):
+    spec = importlib.util.spec_from_file_location(f"records_{name}", STUDY / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+frame, run, figures = _load("frame"), _load("run"), _load("figures")
+SMALL = frame.Recipe(
+    "digits",
+    (28, 28, 1),
+    filters=12,
+    size=8,
+    stride=4,
+    pool=3,
+    drive="normalised",
+    fill=3.0,
+    filter_rate=0.02,
+    filter_images=300,
+    per_image=16,
+    views=("as it is", "left"),
+    epochs=4,
+    rate=0.02,
+    gain=0.35,
+    copies=2,
+    tile=36,
+    chunk=36 * 8,
+)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    data = datasets.load("digits", n_train=600, n_test=300)
+    return {kind: frame.chip(SMALL, kind, 0, data) for kind in ("ideal", "hard")}
+
+
+def test_chips_learn(rows):
+    for kind, least in (("ideal", 0.75), ("hard", 0.7)):
+        row, filters = rows[kind]
+        assert row["accuracy"] >= least, row
+        assert row["online"][-1] > row["online"][0]
+        assert filters.shape == (8, 8, 1, 12)
+
+
+def test_energy_is_that_of_the_events(rows):
+    row, _ = rows["hard"]
+    inference, training = row["joules"]["inference"], row["joules"]["training"]
+    # 36 positions of 64 x 12 pairs at most, each column sensed twice; then 108 x 2 x 10 pairs.
+    most = 36 * (64 * 12 * 2 * 0.1e-12 + 12 * 2 * 0.5e-12)
+    assert 0.3 * most < inference["filters"]["e_max"] < most
+    assert 0 < inference["readout"]["e_min"] < 2 * 108 * 10 * 2 * 0.1e-12
+    reads = inference["readout"]["e_max"] - inference["readout"]["e_min"]
+    np.testing.assert_allclose(reads, 10 * 2 * 0.5e-12, rtol=1e-6)
+    pulses = row["pulses_per_sample"]["readout"]
+    np.testing.assert_allclose(training["writing"]["e_min"], 5e-12 * pulses, rtol=1e-6)
+    assert training["writing"]["e_max"] > training["writing"]["e_min"]
+
+
+def test_the_table_and_its_figures(rows, tmp_path):
+    each = [row for row, _ in rows.values()]
+    other = {**each[1], "seed": 1, "accuracy": each[1]["accuracy"] - 0.1}
+    table = {"ideal": run.summary(each[:1]), "hard": run.summary([each[1], other])}
+    assert table["ideal"]["accuracy"]["sd"] is None
+    np.testing.assert_allclose(table["hard"]["accuracy"]["mean"], each[1]["accuracy"] - 0.05)
+    np.testing.assert_allclose(table["hard"]["accuracy"]["sd"], 0.1 / 2**0.5)
+    inference = each[1]["joules"]["inference"]
+    wanted = inference["filters"]["e_max"] + inference["readout"]["e_max"]
+    np.testing.assert_allclose(table["hard"]["joules_inference"]["e_max"], wanted)
+    results = {"data_set": "digits", "evaluated_on": "test set", "table": table, "chips": [*each, other]}
+    last = run.markdown(results).splitlines()[-1]
+    assert last.startswith(f"| hard | 2 | {100 * table['hard']['accuracy']['mean']:.2f} % (sd 7.07) |")
+    figures.draw(results, tmp_path, {kind: filters for kind, (_, filters) in rows.items()})
+    assert {path.name for path in tmp_path.iterdir()} == {"learning.png", "seeds.png", "energy.png", "filters.png"}
+
+
+@pytest.mark.parametrize("name", run.STUDIES)
+def test_recipes_and_results_agree(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDY))
+    recipe = run.load_recipe(name)
+    assert recipe.geometry.n_features(recipe.filters) * (2 if recipe.both else 1) == recipe.features
+    assert set(recipe.views) <= set(frame.VIEWS)
+    assert recipe.chunk % recipe.tile == 0
+    wanted = SimpleNamespace(work="x", held_out=False)
+    assert run._path(name, "hard", 3, wanted) == Path("x") / name / "test" / "hard_3.json"
+
+
+def test_recipes_are_all_that_a_chip_depends_on():
+    assert dataclasses.replace(SMALL, filters=13).features == SMALL.features + 9
