@@ -361,7 +361,7 @@ def test_importing_config_imports_no_jax():
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["framework.yaml", "edge_mnist.yaml"])
+@pytest.mark.parametrize("name", ["framework.yaml", "edge_mnist.yaml", "patches_digits.yaml"])
 def test_what_is_dumped_loads_as_the_same_config(write, name):
     c = config.load(CONFIGS / name)
     again = config.load(write(config.dump(c)))

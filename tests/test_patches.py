@@ -221,7 +221,7 @@ def test_read_noise_of_a_response_has_its_closed_form(digits, front):
     wide = ideal(jnp.zeros((25, 20_000)))
     set_up = constants(front, read_noise=0.05)
     filters = patches.create(patches.Layer(SMALL, "stochastic"), set_up, wide)
-    u = np.asarray(patches.respond(set_up, filters, p, jax.random.key(1)))
+    u = np.asarray(jax.jit(patches.respond)(set_up, filters, p, jax.random.key(1)))
     s = np.sqrt(np.var(p) + 0.0124**2)
     assert u.std() == pytest.approx(0.05 * np.sqrt(2 * np.sum(np.square(p))) / s, rel=0.02)
     assert abs(u.mean()) < 4 * u.std() / 20_000**0.5

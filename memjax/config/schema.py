@@ -142,6 +142,10 @@ class Patches(Section):
     handicap: NotNegative = Field(default=0.2, description="of filters that win too often, cosine; 0: none")
     inhibition: Real = Field(default=1.0, description="of each other, standard deviations over the filters")
     saturation: Positive = Field(default=4.0, description="current that fires at every step, over the mean current")
+    drive: Literal["raw", "normalised"] = Field(
+        default="raw", description="what the word lines get: pixels, or pixels without mean and contrast"
+    )
+    both: bool = Field(default=False, description="neurons of both signs for every filter: twice the features")
     code: Literal["count", "first"] = Field(default="count", description="what counts: spikes, or the first one's time")
 
     @model_validator(mode="after")

@@ -106,7 +106,15 @@ def _with_patches(config: Config, wanted: Any, made: Parts) -> _patches.Function
     own = programming.get(wanted.programmer)
     settings = _settings(config, device, nominal, own, None)
     said = _patches.Description(
-        layer=patches.Layer(geometry, wanted.programmer, wanted.per_image, config.neurons.time_steps, wanted.code),
+        layer=patches.Layer(
+            geometry,
+            wanted.programmer,
+            wanted.per_image,
+            config.neurons.time_steps,
+            wanted.code,
+            drive=wanted.drive,
+            both=wanted.both,
+        ),
         constants=patches.Constants(
             blank, settings, wanted.inhibition, wanted.saturation, wanted.handicap, write_time=config.device.write_time
         ),
@@ -208,7 +216,7 @@ def _programmer(config: Config, device: devices.Device, nominal: Any) -> Any:
     if chosen.Params is programming.AccumulatorParams and lines is not None:
         rows = (config.array.n_inputs, config.array.n_outputs)
         if config.patches is not None:
-            rows = (math.prod(config.patches.pool) * config.array.n_outputs,)
+            rows = (math.prod(config.patches.pool) * config.array.n_outputs * (1 + config.patches.both),)
         for module in (min(config.array.module_size[0], n) for n in rows):
             if module % lines:
                 raise ConfigError(

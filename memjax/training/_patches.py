@@ -74,7 +74,7 @@ def functions(
     layer, geometry = said.layer, said.layer.geometry
     geometry.check()
     n_filters, n_classes = arch.sizes[1:]
-    n_features = geometry.n_features(n_filters)
+    n_features = geometry.n_features(n_filters * layer.outputs)
     programmer = programming.get(said.programmer)
 
     def init(key: Array, severity: Any = None) -> Chip:
