@@ -65,6 +65,7 @@ def energy_split(results: dict):
                 ax.barh(number, value, left=left, color=style.colour(part_number), label=label)
                 left += value
         ax.set_yticks(range(len(kinds)), kinds)
+        ax.set_ylim(-0.6, len(kinds) + 1.4)  # room for the legend
         style.label_axes(ax, "E_max a sample (µJ)", title=what)
         style.legend(ax)
     return fig

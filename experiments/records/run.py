@@ -151,6 +151,7 @@ def collect(name: str, wanted) -> dict:
         "made_with": {"jax": jax.__version__, "python": platform.python_version(), "machine": platform.machine()},
     }
     out = Path(wanted.out or HERE / name)
+    out.mkdir(parents=True, exist_ok=True)
     files.write_json(out / ("held_out.json" if wanted.held_out else "results.json"), results)
     kept = {kind: folder / f"{kind}_0.npy" for kind in table}
     figures.draw(results, out, {kind: np.load(path) for kind, path in kept.items() if path.exists()})
