@@ -16,6 +16,7 @@ from memjax.training import Samples, parts
 SOURCES = ("d2d", "faults", "c2c", "read_noise")
 UNITS = {
     "accuracy": ("1", "share of test images classified correctly"),
+    "cross_entropy": ("nat", "mean cross entropy of the softmax output with the labels of these images"),
     "pulses": ("1", "pulses that programmed the chip"),
     "missed": ("1", "share of weights that read wrong when their budget of pulses was spent"),
     "programming_energy": ("J", "of these pulses and the reads between them"),
@@ -48,6 +49,7 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
         joule = (MEMRISTOR.write or 0.0) * pulses + (MEMRISTOR.verify or 0.0) * jnp.asarray(events.verify, y.dtype)
         return {
             "accuracy": jnp.mean(learning.hits(y, labels).astype(y.dtype)),
+            "cross_entropy": learning.cross_entropy(physics.output_gain * y, labels),
             "pulses": pulses,
             "missed": jnp.asarray(missed, y.dtype) / total,
             "programming_energy": joule,
