@@ -57,6 +57,12 @@ def hits(y: Array, labels: Array) -> Array:
     return jnp.argmax(y, axis=-1).astype(labels.dtype) == labels  # argmax counts in the default integer
 
 
+def cross_entropy(y: Array, labels: Array) -> Array:
+    """Return the mean cross entropy of softmax(y) [..., classes] with labels [...], in nats []."""
+    chosen = jnp.take_along_axis(jax.nn.log_softmax(y), labels[..., None].astype(jnp.int32), axis=-1)
+    return -jnp.mean(chosen)
+
+
 def online(learner: Learner, augment: Callable | None = None) -> Callable:
     """Compile the online loop: step(chips, keys [chips], images, labels, order [S], rates, first) -> (chips, Record).
 

@@ -287,7 +287,7 @@ def test_no_config_is_refused_with_an_example(monkeypatch, capsys):
 
 def test_the_default_config_has_twelve_settings_of_twenty_chips():
     settings = config.load(CONFIGS / "ablate.yaml")
-    studies._ablate._check(settings)
+    studies._ablate.check(settings, "an ablation")
     chip = training.nonidealities(settings)
     assert chip.names == ("d2d", "stuck", "c2c", "read_noise", "drift")
     assert settings.monte_carlo.chips == 20

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from memjax.cli import _ablate, _catalogue, _energy, _fit, _mc, _network, _simulate, _spice, _train
+from memjax.cli import _ablate, _catalogue, _energy, _fit, _mc, _network, _sensitivity, _simulate, _spice, _train
 from memjax.errors import UserError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command("train")(_train.train)
 app.command("mc")(_mc.mc)
 app.command("ablate")(_ablate.ablate)
+app.command("sensitivity")(_sensitivity.sensitivity)
 app.command("simulate")(_simulate.simulate)
 app.command("devices")(_catalogue.list_devices)
 app.command("rules")(_catalogue.list_rules)

@@ -33,11 +33,16 @@ ProcessId = Annotated[int | None, typer.Option(help="This process's number, from
 
 def start(coordinator: str | None, processes: int | None, process_id: int | None) -> None:
     """Start the hosts, before anything else of JAX, with a device for every core of a processor."""
-    # Chips are independent, and a processor works them best as one device a core. It is up to the user's own setting.
-    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count() or 1))
+    core_each()
     from memjax import monte_carlo
 
     monte_carlo.start_hosts(coordinator, processes, process_id)
+
+
+def core_each() -> None:
+    """Make a device of every core of a processor, before JAX is loaded."""
+    # Chips are independent, and a processor works them best as one device a core. It is up to the user's own setting.
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count() or 1))
 
 
 def settings(

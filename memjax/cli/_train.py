@@ -26,11 +26,21 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of results; default runs/<config>-<digest>.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in the folder.")] = False,
     chips: Annotated[int | None, typer.Option(help="How many sampled chips learn side by side.")] = None,
+    batch: Annotated[
+        str, typer.Option(help="Chips in one program; auto: as many as fit an accelerator, one a core on a processor.")
+    ] = "auto",
+    threshold: Annotated[
+        float | None, typer.Option(help="Accuracy that a chip must reach to count in the yield.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="The run's random seed.")] = None,
 ) -> None:
     """Train a network of memristors online, on sampled chips; write accuracy, energy, figures and checkpoints."""
+    from memjax.cli import _chips
+
+    _chips.core_each()
     from memjax import config as configs
 
+    at_once = _chips.batch_size(batch)
     overrides = list(set_ or [])
     overrides += [f"{name}={value}" for name, value in (("chips", chips), ("seed", seed)) if value is not None]
     source = config
@@ -53,10 +63,14 @@ def train(
     show = _Terminal(title) if sys.stdout.isatty() else _Lines(title)
     try:
         with show:
-            metrics = training.train(settings, out, data_dir, resume=resume, progress=show)
+            metrics = training.train(
+                settings, out, data_dir, batch_size=at_once, threshold=threshold, resume=resume, progress=show
+            )
     except training.Interrupted as stopped:
         command = ["memjax", "train", "--resume", "--out", str(out)]
         command += [] if data_dir is None else ["--data-dir", str(data_dir)]
+        command += [] if batch == "auto" else ["--batch", batch]
+        command += [] if threshold is None else ["--threshold", str(threshold)]
         print(f"stopped after {stopped.done:,} of {stopped.total:,} samples; everything is saved. To go on:")
         print(f"  {shlex.join(command)}", flush=True)
         raise typer.Exit(128 + signal.Signals(stopped.signum)) from None
@@ -140,19 +154,33 @@ def _summary(metrics: dict, out: Path) -> None:
 
     accuracy, events = metrics["test_accuracy"], metrics["events"]
     seen = metrics["samples"] * metrics["n_chips"]
+    megabytes = {name: x / 1e6 for name, x in metrics["memory"].items()}
     chips = accuracy["per_chip"]
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     rows = [
         ("accuracy", f"{100 * accuracy['mean']:.2f} % ± {100 * accuracy['std']:.2f} ({metrics['evaluated_on']})"),
         ("worst, best of the chips", f"{100 * min(chips):.2f} %, {100 * max(chips):.2f} % ({len(chips)})"),
     ]
+    if len(chips) > 2:
+        low, middle, high = (100 * x for x in accuracy["quartiles"])
+        shown = f"{low:.2f} %, {middle:.2f} %, {high:.2f} %; worst: chip {accuracy['worst_chip']}"
+        rows.append(("quartiles", shown))
+    if metrics["yield"] is not None:
+        part = {name: 100 * x for name, x in metrics["yield"].items()}
+        interval = f"{part['low']:.1f} to {part['high']:.1f}, Wilson, 95 %"
+        rows.append((f"yield at {part['threshold']:g} %", f"{part['estimate']:.1f} % ({interval})"))
     for kind in ("inference", "training"):
         joule = {name: 1e9 * metrics["energy_per_sample"][kind][name] for name in ("e_min", "e_max", "cmos")}
         text = "{e_min:.3g} to {e_max:.3g} nJ a sample (CMOS {cmos:.3g} nJ)".format(**joule)
         rows.append((f"energy, {kind}", text))
     rows += [
         ("pulses", f"{events['training']['pulse'] / seen:.2f} a sample"),
-        ("rate", f"{metrics['samples_per_second']:,.0f} samples/s on each of {metrics['n_chips']} chip(s)"),
+        (
+            "rate",
+            f"{metrics['n_chips'] * metrics['samples_per_second']:,.0f} chip-samples/s: "
+            f"{metrics['samples_per_second']:,.0f} samples/s on each of {metrics['n_chips']} chip(s)",
+        ),
+        ("memory", "{chip:.1f} MB a chip's state, {peak:,.0f} MB at most".format(**megabytes)),
         ("time", f"{metrics['seconds']:.1f} s"),
         ("files", str(out)),
     ]

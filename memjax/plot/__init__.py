@@ -4,7 +4,14 @@ Matplotlib is imported when the first figure is made, never with `import memjax`
 belongs to its caller, needs no display, is safe in threads, and shows itself as the result of a notebook cell.
 """
 
-from memjax.plot.chips import ablation_bars, chip_distribution, remedy_map, sobol_bars, yield_curve
+from memjax.plot.chips import (
+    ablation_bars,
+    chip_distribution,
+    remedy_map,
+    sensitivity_bars,
+    sobol_bars,
+    yield_curve,
+)
 from memjax.plot.energy import energy_breakdown, energy_by_list
 from memjax.plot.fits import fit_overview
 from memjax.plot.learning import learning_curve, stdp_window
@@ -32,6 +39,7 @@ __all__ = [
     "receptive_fields",
     "remedy_map",
     "save",
+    "sensitivity_bars",
     "sobol_bars",
     "stdp_window",
     "waveforms",

@@ -244,3 +244,39 @@ def remedy_map(means: Mapping[str, Any], labels: Sequence[str], metric: str = "a
     bar.ax.tick_params(labelsize=SMALL)
     bar.set_label(f"mean {metric} (%)", fontsize=SMALL)
     return fig
+
+
+def sensitivity_bars(
+    slopes: Mapping[str, tuple[float, float, float]], value: float, metric: str, unit: str, *, title: str | None = None
+) -> Figure:
+    """Draw how fast a loss rises with each non-ideality, a bar each with its interval, in the order given.
+
+    Args:
+        slopes: name -> (d loss / d ln sigma, low, high).
+        value: the loss itself, which the upper axis is relative to; above 0.
+        metric: what the loss is.
+        unit: its unit.
+        title: above the axes.
+
+    Raises:
+        ValueError: no slopes, or one that is not finite.
+    """
+    rows = np.array(list(slopes.values()), float)
+    if not rows.size or not np.isfinite(rows).all():
+        raise ValueError(f"sensitivity_bars: slopes {rows.tolist()}: accepted are finite ones, at least one")
+    at = np.arange(len(rows))
+    fig = figure(COLUMN, 1.2 + 0.3 * len(at))
+    ax = fig.add_subplot()
+    ax.barh(at, rows[:, 0], height=0.7, color=colour(0), alpha=0.75)
+    ax.hlines(at, rows[:, 1], rows[:, 2], color="0.25", linewidth=1.0)
+    for end in (1, 2):
+        ax.plot(rows[:, end], at, "|", color="0.25", markersize=5)
+    ax.axvline(0.0, color="0.6", linewidth=0.6)
+    ax.set_yticks(at, labels=list(slopes))
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)
+    label_axes(ax, f"d {metric} / d ln σ ({unit}); whiskers: 95 % interval", None, title)
+    upper = ax.secondary_xaxis("top", functions=(lambda x: host(x) / value, lambda x: host(x) * value))
+    upper.set_xlabel("elasticity", fontsize=SMALL)
+    upper.tick_params(labelsize=SMALL)
+    return fig

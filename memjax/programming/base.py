@@ -22,6 +22,7 @@ from jax import Array
 from jax.core import Tracer
 
 from memjax import crossbar
+from memjax._fusion import keep
 from memjax.crossbar import Crossbar
 from memjax.devices.base import Device, conductance
 from memjax.energy import Events, count
@@ -110,7 +111,8 @@ def deliver(
     xbar: Crossbar, signed: Array, dt: Any, key: Array | None, *, max_pulses: int = 1, sides: str = "both"
 ) -> tuple[Crossbar, Events]:
     """Write signed pulse counts [rows, cols], cut to +-max_pulses; returns (array, events)."""
-    pulses = spread(xbar, jnp.clip(signed, -max_pulses, max_pulses), sides)
+    signed = keep(jnp.clip(signed, -max_pulses, max_pulses))  # counted, and spread over both devices
+    pulses = spread(xbar, signed, sides)
     return crossbar.write(xbar, pulses, dt, key, max_pulses=max_pulses)
 
 

@@ -1,4 +1,4 @@
-"""Statistics of many chips: summaries, yield, paired comparisons, rare failures, variance decomposition.
+"""Statistics of many chips: summaries, yield, paired comparisons, slopes, rare failures, variance decomposition.
 
 Host-side functions of metrics, one value a chip; they know nothing of how the chips were run. A method with its own
 equations and sources is a file of this folder.
@@ -6,6 +6,7 @@ equations and sources is a file of this folder.
 
 from memjax.statistics.rare import Proposal, Rare, draw, failure_rate, find_proposal, importance_sampling
 from memjax.statistics.sensitivity import Indices, SobolDesign, sobol_design, sobol_indices, split
+from memjax.statistics.slopes import Slope, slope
 from memjax.statistics.summary import Paired, Summary, paired_difference, summarise
 from memjax.statistics.yields import Until, Yield, chips_needed, interval, yield_interval
 
@@ -14,6 +15,7 @@ __all__ = [
     "Paired",
     "Proposal",
     "Rare",
+    "Slope",
     "SobolDesign",
     "Summary",
     "Until",
@@ -25,6 +27,7 @@ __all__ = [
     "importance_sampling",
     "interval",
     "paired_difference",
+    "slope",
     "sobol_design",
     "sobol_indices",
     "split",

@@ -1,4 +1,4 @@
-"""What `memjax mc` and `memjax ablate` do with sampled chips: a config -> a function of one chip for `monte_carlo.run`.
+"""What `memjax mc`, `ablate` and `sensitivity` do: a config -> a function of one chip for `monte_carlo.run`.
 
     study = studies.build(config, weights=weights)
     values = monte_carlo.run(study.chip, 1000, key, args=study.args)
@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from memjax.config import Config
-from memjax.studies import _ablate, _drive, _remedied, arrays, deployed, learning
+from memjax.studies import _ablate, _drive, _remedied, _sensitivity, arrays, deployed, learning
 from memjax.studies._drive import ideal, weights, yield_rule
 from memjax.studies._study import Study
 from memjax.training import Samples
 
-__all__ = ["Study", "ablate", "build", "ideal", "mc", "weights", "yield_rule"]
+__all__ = ["Study", "ablate", "build", "ideal", "mc", "sensitivity", "weights", "yield_rule"]
 
 _BUILD: dict[str, Callable[..., Study]] = {
     "deployed": deployed.study,
@@ -60,3 +60,16 @@ def ablate(config: Config, out: str | os.PathLike, data_dir: str | os.PathLike |
     OUT/figures/remedies.png            accuracy with each remedy (rows) in each setting
     """
     return _ablate.ablate(config, build, out, data_dir, **options)
+
+
+def sensitivity(
+    config: Config, out: str | os.PathLike, data_dir: str | os.PathLike | None = None, **options: Any
+) -> dict:
+    """Say how fast the loss rises with each non-ideality, write `out`, and return the metrics (`_sensitivity`).
+
+    OUT/config.yaml, chips/, network/   as of `mc`
+    OUT/metrics.json                    slopes with their intervals, the steepest first
+    OUT/results.nc                      every value of every chip at every severity [setting, chip]
+    OUT/figures/sensitivity.png         the slopes as bars
+    """
+    return _sensitivity.sensitivity(config, build, out, data_dir, **options)

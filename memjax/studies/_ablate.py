@@ -50,7 +50,7 @@ def ablate(
     it could change, and quantities of the config's own; UserError as `_drive.mc` does.
     """
     began, out, n = time.perf_counter(), Path(out), config.monte_carlo.chips
-    _check(config)
+    check(config, "an ablation")
     labels, table = variation.severities(training.nonidealities(config))
     make = _drive.begin(config, build, out, data_dir, network, resume, training_progress)
     key = jax.random.key(config.seed)
@@ -98,7 +98,8 @@ def labels_of(name: str, names: Sequence[str]) -> tuple[str, str]:
     return name, f"all but {name}"
 
 
-def _check(config: Config) -> None:
+def check(config: Config, what: str) -> None:
+    """Raise ConfigError where `what` (an ablation) has no accuracy, chips or severities to go by."""
     wanted, chip = config.monte_carlo, training.nonidealities(config)
     if wanted.study == "arrays":
         raise ConfigError("monte_carlo.study = arrays: its chips have no accuracy; accepted is deployed or learning")
@@ -106,8 +107,7 @@ def _check(config: Config) -> None:
         raise ConfigError(f"monte_carlo.chips = {wanted.chips}: accepted is at least 2, for the spread over chips")
     if wanted.quantities:
         raise ConfigError(
-            f"monte_carlo.quantities ({', '.join(wanted.quantities)}): an ablation sets all severities, to 0 or 1; "
-            "accepted is none"
+            f"monte_carlo.quantities ({', '.join(wanted.quantities)}): {what} sets all severities; accepted is none"
         )
     if not chip.names:
         raise ConfigError(

@@ -21,6 +21,7 @@ SEEN = 2000  # training images, for remedies that go by the inputs
 SOURCES = ("d2d", "faults", "c2c", "read_noise")
 UNITS = {
     "accuracy": ("1", "share of test images classified correctly"),
+    "cross_entropy": ("nat", "mean cross entropy of the softmax output with the labels of these images"),
     "pulses": ("1", "pulses that programmed the chip"),
     "missed": ("1", "share of weights that read wrong when their budget of pulses was spent"),
     "programming_energy": ("J", "of these pulses and the reads between them"),
@@ -56,7 +57,7 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
             net.age(wanted.age, variation.named_key(keys["read_noise"], "rest"))
         net.cache()
         y = net(learning.scale(images), keys["read_noise"])
-        return _values(y, labels, events, Events(), jnp.asarray(missed, y.dtype) / total, 1.0)
+        return _values(y, physics.output_gain, labels, events, Events(), jnp.asarray(missed, y.dtype) / total, 1.0)
 
     return Study(evaluate, SOURCES, (w, *map(jnp.asarray, images)), "accuracy", UNITS)
 
@@ -71,14 +72,17 @@ def _with_remedies(config: Config, nominal: Parts) -> Callable[..., dict[str, Ar
         y, cost = _remedied.respond(config, made, set_to, keys, weights, moments, learning.scale(images))
         total = sum(w.size for w in weights)
         missed = jnp.asarray(cost["missed"], y.dtype) / total
-        return _values(y, labels, cost["spent"], cost["upkeep"], missed, cost["devices"])
+        return _values(y, made.physics.output_gain, labels, cost["spent"], cost["upkeep"], missed, cost["devices"])
 
     return evaluate
 
 
-def _values(y: Array, labels: Array, spent: Events, upkeep: Events, missed: Array, devices: float) -> dict[str, Array]:
+def _values(
+    y: Array, gain: Any, labels: Array, spent: Events, upkeep: Events, missed: Array, devices: float
+) -> dict[str, Array]:
     return {
         "accuracy": jnp.mean(learning.hits(y, labels).astype(y.dtype)),
+        "cross_entropy": learning.cross_entropy(gain * y, labels),
         "pulses": jnp.asarray(spent.pulse, y.dtype),
         "missed": missed,
         "programming_energy": _joules(spent, y.dtype),

@@ -14,6 +14,7 @@ from memjax.training import Samples, augment, order, parts, rates
 SOURCES = ("d2d", "faults", "noise")
 UNITS = {
     "accuracy": ("1", "share of test images classified correctly, after learning"),
+    "cross_entropy": ("nat", "mean cross entropy of the softmax output with the labels of these images"),
     "pulses": ("1", "pulses of all its learning"),
     "training_energy": ("J", "E_max of all its learning, the forward passes included"),
 }
@@ -45,7 +46,9 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
         if wanted.age and nominal.nonidealities.ages:
             state = learner.age(state, wanted.age, variation.named_key(keys["noise"], "rest"))
         y = learner.predict(learner.prepare(state), online.scale(test_x), jax.random.fold_in(keys["noise"], 2**31))
-        return {"accuracy": jnp.mean(online.hits(y, test_y).astype(y.dtype))} | _spent(record, y.dtype)
+        accuracy = jnp.mean(online.hits(y, test_y).astype(y.dtype))
+        loss = online.cross_entropy(made.physics.output_gain * y, test_y)
+        return {"accuracy": accuracy, "cross_entropy": loss} | _spent(record, y.dtype)
 
     args = (samples.train_x, samples.train_y, samples.test_x[: wanted.images], samples.test_y[: wanted.images])
     return Study(evaluate, SOURCES, (*map(jnp.asarray, args), turns, schedule), "accuracy", UNITS)

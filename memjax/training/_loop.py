@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from memjax import checkpoint, energy, files, learning, variation
 from memjax import config as configs
 from memjax.config import Config
 from memjax.errors import UserError
-from memjax.training import _data, _patches, _plan, _report
+from memjax.training import _data, _groups, _patches, _plan, _report
 from memjax.training._build import System, build
 
 RECENT = 2000  # samples over which the online accuracy shown while training is taken
@@ -49,14 +49,21 @@ def train(
     out: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
     *,
+    batch_size: int | Literal["auto"] | None = None,
+    threshold: float | None = None,
     resume: bool = False,
     progress: Callable[[Progress], Any] | None = None,
 ) -> dict:
     """Train `config.chips` chips online, write the folder `out` (see the package), and return the metrics.
 
-    resume: go on from the newest checkpoint in `out`; with none there, from the start. progress is called after every
-    chunk. SIGINT and SIGTERM end the run after the running chunk, saved, with Interrupted; a second one ends it at
-    once.
+    batch_size  chips in one compiled program, the devices sharing such groups out (`_groups`); None: all of them;
+                "auto": as many as fit an accelerator, one on a processor. Draws are the same for every value; sums
+                may differ by rounding
+    threshold   accuracy that a chip must reach to count in the yield
+    resume      go on from the newest checkpoint in `out`; with none there, from the start
+    progress    called after every chunk
+
+    SIGINT and SIGTERM end the run after the running chunk, saved, with Interrupted; a second one ends it at once.
 
     Raises UserError (ConfigError, DataError, CheckpointError) and ValueError for settings, data, folders or checkpoints
     that are not accepted, before anything is written.
@@ -65,17 +72,25 @@ def train(
         began = time.perf_counter()
         samples = _data.load(config, data_dir)
         system = build(config)
+        _groups.size(batch_size, (), config.chips)
         folder = _claim(out, config, resume)
-        run = _Run(config, folder, samples, system, progress, began)
+        run = _Run(config, folder, samples, system, progress, began, batch_size)
         note = run.restore() if resume else ""
         run.tell(note)
         run.go(asked)
-        metrics = _report.metrics(config, run.counts, run.plan, samples, interrupted=run.done < run.plan.stops[-1])
+        metrics = _report.metrics(
+            config,
+            run.counts,
+            run.plan,
+            samples,
+            _groups.nbytes(run.state),
+            threshold,
+            interrupted=run.done < run.plan.stops[-1],
+        )
         files.write_json(folder / "metrics.json", metrics)
         if run.done < run.plan.stops[-1]:
             raise Interrupted(asked[0], run.done, run.plan.stops[-1], folder)
-        before = run.init(system.keys)
-        _report.write(folder, config, metrics, run.counts, run.plan, before, run.chips, system)
+        _report.write(folder, config, metrics, run.counts, run.plan, system, run.first)
         return metrics
 
 
@@ -83,7 +98,14 @@ class _Run:
     """What moves while a run goes: the chips, and the counts that a checkpoint holds beside them."""
 
     def __init__(
-        self, config: Config, folder: Path, samples: _data.Samples, system: System, progress: Any, began: float
+        self,
+        config: Config,
+        folder: Path,
+        samples: _data.Samples,
+        system: System,
+        progress: Any,
+        began: float,
+        batch_size: Any,
     ):
         self.config, self.folder, self.system, self.progress = config, folder, system, progress
         self.n, self.samples = len(samples.train_y), samples
@@ -94,13 +116,15 @@ class _Run:
             learning.online(system.learner, _data.augment(config)),
             learning.evaluate(system.learner, config.run.eval_batch),
         )
-        # Reads while testing draw noise of their own: no sample's key is used twice.
-        self.test_keys = jax.vmap(lambda key: variation.named_key(key, "evaluate"))(system.keys)
         self.init = jax.jit(jax.vmap(system.init))
         self.teach = None if system.teach is None else jax.jit(jax.vmap(system.teach, in_axes=(0, 0, None, None)))
-        self.chips: Any = None
+        self.state = jax.eval_shape(system.init, system.keys[0])  # of one chip
+        self.groups = _groups.Groups(system.keys, _groups.size(batch_size, self.state, config.chips))
+        # Reads while testing draw noise of their own: no sample's key is used twice.
+        self.test_keys = self.groups.split(jax.vmap(lambda key: variation.named_key(key, "evaluate"))(system.keys))
+        self.chips: list[Any] = []  # the state of every group
         self.counts = _report.start(self.plan, config.chips, config.patches is not None)
-        self.images, self.labels = jnp.asarray(samples.train_x), jnp.asarray(samples.train_y)
+        self.data = self.groups.everywhere((jnp.asarray(samples.train_x), jnp.asarray(samples.train_y)))
         self.began, self.before = began, 0.0
         self.saved, self.saved_at = -1, began
         self.epoch, self.order = -1, np.zeros(0, np.int32)
@@ -116,14 +140,14 @@ class _Run:
             return "no checkpoint yet: starting from the beginning"
         like = {"chips": jax.eval_shape(self.init, self.system.keys), "counts": self.counts}
         found = checkpoint.restore(self.folder, like, configs.identity(self.config))
-        self.chips, self.counts = found.tree["chips"], found.tree["counts"]
+        self.chips, self.counts = self.groups.split(found.tree["chips"]), found.tree["counts"]
         self.before, self.saved = self.counts["seconds"], found.step
         return found.note or f"going on after {found.step:,} samples"
 
     def go(self, asked: list[int]) -> None:
         """Learn and evaluate until the end, or until a signal has come."""
-        if self.chips is None:
-            self.chips = self.init(self.system.keys)
+        if not self.chips:
+            self.chips = self.groups.map(self.init, self.groups.keys)
             if self.teach is not None:
                 self._teach(self.teach)
         stops = self.plan.stops
@@ -140,13 +164,19 @@ class _Run:
         """Let the filters of a patch layer learn, before anything else does."""
         wanted = self.config.patches
         assert wanted is not None
-        images = self.images[: wanted.images]
-        rates = learning.schedule(len(images), wanted.learning_rate, wanted.decay_at, wanted.decay_factor)
-        self.tell(f"{self.config.array.n_outputs} filters learn from {len(images):,} images")
+        count = self.n if wanted.images is None else min(wanted.images, self.n)
+        rates = learning.schedule(count, wanted.learning_rate, wanted.decay_at, wanted.decay_factor)
+        self.tell(f"{self.config.array.n_outputs} filters learn from {count:,} images")
         rates = rates.astype(np.dtype(jnp.result_type(float)))
-        self.chips, spent = teach(self.chips, self.system.keys, images, rates)
-        for name, number in _patches.total(spent).items():
-            self.counts["events"]["filters"][name] += number
+
+        def taught(chips, keys, data):
+            return teach(chips, keys, data[0][:count], rates)
+
+        made = self.groups.map(taught, self.chips, self.groups.keys, self.data)
+        self.chips = [chips for chips, _ in made]
+        for _, spent in made:
+            for name, number in _patches.total(spent).items():
+                self.counts["events"]["filters"][name] += number
 
     def _chunk(self, k: int, start: int, stop: int) -> None:
         clock = time.perf_counter()
@@ -155,14 +185,18 @@ class _Run:
             self.epoch, self.order = epoch, _data.order(self.config, self.n, epoch)
         order = self.order[first : first + stop - start]
         rates = tuple(rate[start:stop] for rate in self.rates)
-        self.chips, record = self.step(
-            self.chips, self.system.keys, self.images, self.labels, order, rates, np.int32(start)
-        )
+
+        def learn(chips, keys, data):
+            return self.step(chips, keys, *data, order, rates, np.int32(start))
+
+        made = self.groups.map(learn, self.chips, self.groups.keys, self.data)
+        self.chips = [chips for chips, _ in made]
         counts = self.counts
-        counts["correct"][k] = np.sum(np.asarray(record.correct), axis=1)
-        for kind, events in (("inference", record.inference), ("training", record.training)):
-            for name, number in energy.total(events).items():
-                counts["events"][kind][name] += number
+        counts["correct"][k] = np.concatenate([np.sum(np.asarray(record.correct), axis=1) for _, record in made])
+        for _, record in made:
+            for kind, events in (("inference", record.inference), ("training", record.training)):
+                for name, number in energy.total(events).items():
+                    counts["events"][kind][name] += number
         counts["done"] = stop
         if stop - start in self.compiled:  # the first chunk of a length waits for the compiler
             counts["timed_samples"] += stop - start
@@ -170,14 +204,24 @@ class _Run:
         self.compiled.add(stop - start)
         if stop in self.plan.evaluate:
             at = self.plan.evaluate.index(stop)
-            counts["accuracy"][at] = self.accuracy(self.chips, self.test_keys, self.samples.test_x, self.samples.test_y)
+            test = self.samples.test_x, self.samples.test_y
+            found = self.groups.map(lambda chips, keys: self.accuracy(chips, keys, *test), self.chips, self.test_keys)
+            counts["accuracy"][at] = np.concatenate(found)
 
     def _save(self) -> None:
         self.counts["seconds"] = self.before + time.perf_counter() - self.began
+        self.counts["peak"] = max(self.counts["peak"], _groups.peak(self.groups.used))
         if self.saved != self.done:
-            tree = {"chips": self.chips, "counts": self.counts}
+            tree = {"chips": self.groups.join(self.chips), "counts": self.counts}
             checkpoint.save(self.folder, self.done, tree, configs.identity(self.config), keep=2)
         self.saved, self.saved_at = self.done, time.perf_counter()
+
+    def first(self, n: int) -> tuple[Any, Any]:
+        """Return the first n chips as they began, and as they are."""
+        size = self.groups.bounds[0][1]
+        few = -(-n // size)
+        now = self.groups.join(self.chips[:few])
+        return self.init(self.system.keys[:n]), jax.tree.map(lambda x: x[:n], now)
 
     def tell(self, note: str = "") -> None:
         """Report how far the run is."""

@@ -1,6 +1,7 @@
 """What a run leaves: its counts, metrics, results and figures."""
 
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ import jax
 import numpy as np
 
 from memjax import config as configs
-from memjax import crossbar, energy, plot, results
+from memjax import crossbar, energy, plot, results, statistics
 from memjax.config import Config
 from memjax.training import _data
 from memjax.training._build import System
 from memjax.training._data import Samples
 from memjax.training._plan import Plan
 
-WALL_CLOCK = ("seconds", "samples_per_second")  # the metrics that a clock decides; all others are bits of the config
+# The metrics that a clock and the machine decide; all others are bits of the config.
+WALL_CLOCK = ("seconds", "samples_per_second", "memory")
+MANY = 10  # chips from which on their distribution is drawn
 
 CONVENTION = (
     "J a sample, mean over all chips and training samples. A MAC is the read of one device by one delivered (non-zero) "
@@ -46,6 +49,7 @@ def start(plan: Plan, chips: int, filters: bool = False) -> dict[str, Any]:
         "seconds": 0.0,
         "timed_samples": 0,
         "timed_seconds": 0.0,
+        "peak": 0,  # bytes
     }
 
 
@@ -63,7 +67,16 @@ def header(config: Config) -> str:
     )
 
 
-def metrics(config: Config, counts: dict, plan: Plan, samples: Samples, *, interrupted: bool) -> dict:
+def metrics(
+    config: Config,
+    counts: dict,
+    plan: Plan,
+    samples: Samples,
+    chip_bytes: int,
+    threshold: float | None = None,
+    *,
+    interrupted: bool,
+) -> dict:
     """Return what metrics.json holds; test_accuracy is null where the chips have not been evaluated yet."""
     done, chips = counts["done"], config.chips
     evaluated = [row for stop, row in zip(plan.evaluate, counts["accuracy"], strict=True) if stop <= done]
@@ -71,6 +84,7 @@ def metrics(config: Config, counts: dict, plan: Plan, samples: Samples, *, inter
     timed = counts["timed_seconds"]
     return {
         "test_accuracy": _summary(evaluated[-1]) if evaluated else None,
+        "yield": _yield(evaluated[-1], threshold) if evaluated and threshold is not None else None,
         "evaluated_on": f"{len(samples.test_y)} {samples.what} samples of {config.data.dataset}",
         "energy_per_sample": {
             kind: {name: joule / seen for name, joule in energy.joules(events).items()}
@@ -92,6 +106,7 @@ def metrics(config: Config, counts: dict, plan: Plan, samples: Samples, *, inter
         # Of each chip, all chips side by side, without compilation; with a single chunk there is nothing else to time.
         "samples_per_second": counts["timed_samples"] / timed if timed else done / counts["seconds"],
         "seconds": counts["seconds"],
+        "memory": {"chip": chip_bytes, "peak": counts["peak"]},  # bytes of a chip's state; the most that was in use
     }
 
 
@@ -110,21 +125,31 @@ def _events(counts: dict) -> dict[str, dict[str, int]]:
 
 
 def _summary(accuracy: np.ndarray) -> dict:
-    """Mean, sample standard deviation (0 for one chip) and every value."""
+    """Mean, sample standard deviation (0 for one chip), quartiles, the worst chip's number, and every value."""
     spread = float(np.std(accuracy, ddof=1)) if len(accuracy) > 1 else 0.0
-    return {"mean": float(np.mean(accuracy)), "std": spread, "per_chip": [float(x) for x in accuracy]}
+    return {
+        "mean": float(np.mean(accuracy)),
+        "std": spread,
+        "quartiles": [float(x) for x in np.quantile(accuracy, [0.25, 0.5, 0.75])],
+        "worst_chip": int(np.argmin(accuracy)),
+        "per_chip": [float(x) for x in accuracy],
+    }
 
 
-def write(
-    folder: Path, config: Config, found: dict, counts: dict, plan: Plan, before: Any, after: Any, system: System
-) -> None:
-    """Write results.nc and the figures of a finished run, from the chips before and after it."""
+def _yield(accuracy: np.ndarray, threshold: float) -> dict:
+    made = statistics.yield_interval(accuracy, threshold)
+    return {"threshold": threshold, "estimate": made.estimate, "low": made.low, "high": made.high}
+
+
+def write(folder: Path, config: Config, found: dict, counts: dict, plan: Plan, system: System, first: Callable) -> None:
+    """Write results.nc and the figures of a finished run; first(n) -> the first n chips before and after it."""
 
     def look(state):
         hidden, output = system.arrays(state)
         return crossbar.conductance(hidden), crossbar.conductance(output), crossbar.weights(hidden)
 
     look = jax.jit(jax.vmap(look))
+    before, after = first(min(config.chips, _kept(config)))
     (hidden_0, output_0, _), (hidden, output, weights) = (jax.tree.map(np.asarray, look(x)) for x in (before, after))
     results.write(
         folder / "results.nc",
@@ -153,6 +178,11 @@ def write(
         "receptive_fields": plot.receptive_fields(fields, shape=shape),
         "energy": _energy(found),
     }
+    if config.chips >= MANY:
+        part = found["yield"]
+        at = None if part is None else 100 * part["threshold"]
+        y = 100 * counts["accuracy"][-1]
+        figures["distribution"] = plot.chip_distribution(y, "accuracy (%)", threshold=at, title=what)
     for name, figure in figures.items():
         plot.save(figure, folder / "figures" / f"{name}.png")
 
@@ -164,6 +194,13 @@ def _fields(config: Config, w: np.ndarray) -> tuple[tuple[int, int], np.ndarray]
         height = width = config.patches.size
     planes = w.reshape(height, width, channels, -1).transpose(0, 2, 1, 3)
     return (height, channels * width), planes.reshape(w.shape)
+
+
+def _kept(config: Config) -> int:
+    """Return of how many chips results.nc has room for the conductances, at least one."""
+    a = config.array
+    devices = 2 * (a.n_inputs * a.n_outputs + a.n_outputs * a.n_classes)
+    return max(1, results.LARGEST // (devices * np.dtype(jax.numpy.result_type(float)).itemsize))
 
 
 def _energy(found: dict) -> Any:

@@ -241,10 +241,10 @@ def test_weak_stimulation_lasts_where_strong_stimulation_comes_in_time(weak_at, 
 # --- Tiki-Taka ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("every", [1, 3])
-def test_tiki_taka_equals_a_loop(every, x64):
+@pytest.mark.parametrize("every, lines", [(1, None), (3, None), (2, 2)])
+def test_tiki_taka_equals_a_loop(every, lines, x64):
     loop = Loop(stuck=0.05, off=((1, 1),))
-    params = tiki_taka.Params(STEP, gain=3.0, transfer=0.4, every=every, max_pulses=2)
+    params = tiki_taka.Params(STEP, gain=3.0, transfer=0.4, every=every, max_pulses=2, lines=lines)
     xbar, state, step = loop.xbar, tiki_taka.init(params, loop.xbar), stepper("tiki_taka", params)
     # The fast array: the devices of the other, mirrored over the tiles' columns, and with its stuck ones.
     fast = Loop(stuck=0.05, x=0.5, off=((1, 1),))
@@ -260,8 +260,13 @@ def test_tiki_taka_equals_a_loop(every, x64):
         before, mac = loop.pulses + fast.pulses, 0
         for i, j in np.ndindex(SHAPE):
             fast.write(i, j, np.clip(np.sign(wanted[i, j]) * pulses[i, j], -2, 2))
-        if (turn + 1) % every == 0:
-            row = (turn // every) % 13
+        looked = []
+        if (turn + 1) % every == 0 and lines is None:
+            looked = [(turn // every) % 13]
+        elif (turn + 1) % every == 0:  # two lines of each of three tiles, of which the last has one
+            first = 2 * ((turn // every) % 3)
+            looked = [row for tile in (0, 6, 12) for row in (tile + first, tile + first + 1) if row < 13]
+        for row in looked:
             for j in range(5):
                 h[row, j] += 0.4 * (fast.weight(row, j) - start[row, j])
                 fired = np.sign(h[row, j]) * (abs(h[row, j]) >= 2 * STEP)
@@ -270,11 +275,31 @@ def test_tiki_taka_equals_a_loop(every, x64):
                 moved += abs(fired)
                 mac += 2 * loop.active(row, j)
         counts = energy.total(events)
+        assert counts["read"] == 10 * len(looked)
         assert counts["pulse"] == loop.pulses + fast.pulses - before
         assert counts["mac"] == mac
-        assert (counts["read"] > 0) == (mac > 0)
     active = np.vectorize(loop.active)(*np.indices(SHAPE))
     np.testing.assert_allclose(state.h[active], h[active], rtol=0, atol=1e-12)
     np.testing.assert_allclose(states(xbar), loop.x, rtol=0, atol=1e-12)
     np.testing.assert_allclose(states(state.fast), fast.x, rtol=0, atol=1e-12)
     assert moved > 5
+
+
+@pytest.mark.parametrize("name", ["exponential", "soft_bounds"])
+def test_zero_shift_finds_where_up_and_down_steps_are_equal(name):
+    device, up, down = devices.get(name), jnp.asarray(STEP), STEP * jnp.linspace(0.6, 1.5, 10)
+    down = jnp.broadcast_to(down[None, :, None], (2, 10, 3))
+    xbar = crossbar.create(device, (10, 3), params=device.Params(step_up=up, step_down=down))
+    state = tiki_taka.zero_shift(tiki_taka.init(tiki_taka.Params(STEP), xbar), DT, None, pairs=400)
+    if name == "exponential":  # and a pair ends with the down pulse, half of it below
+        expected = 0.5 + np.log(up / down) / 2
+        expected = expected - down * np.exp(expected - 0.5) / 2
+    else:  # the fixed point of x <- (x + 2 up (1 - x)) (1 - 2 down)
+        expected = 2 * up * (1 - 2 * down) / (1 - (1 - 2 * up) * (1 - 2 * down))
+    np.testing.assert_allclose(states(state.fast), expected[..., ::-1], atol=5e-4 if name == "exponential" else 1e-5)
+    np.testing.assert_array_equal(state.start, crossbar.weights(state.fast))
+
+
+def test_tiki_taka_refuses_lines_that_do_not_divide_a_tile():
+    with pytest.raises(ValueError, match="lines = 4: accepted is a divisor of the tile's 6 word lines"):
+        tiki_taka.init(tiki_taka.Params(STEP, lines=4), Loop().xbar)
