@@ -146,8 +146,9 @@ def _slopes(config: Config, names: list[str], values: dict, step: float) -> dict
 
 def _write(out: Path, config: Config, study: Study, labels: list, table: dict, values: dict, found: dict) -> None:
     files.write_json(out / "metrics.json", found)
-    data = results.ablation(values, labels, table, study.units, attrs={"config": configs.dump(config)})
-    results.write(out / "results.nc", data)
+    bare = {_ablate.BARE: values}
+    data = results.ablation(bare, labels, table, study.units, attrs={"config": configs.dump(config)})
+    results.write(out / "results.nc", data.sel(remedy=_ablate.BARE, drop=True))
     folder, rows = out / "figures", found["nonidealities"]
     folder.mkdir(exist_ok=True)
     slopes = {name: tuple(row["per_relative_change"][f] for f in ("mean", "low", "high")) for name, row in rows.items()}
