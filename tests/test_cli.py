@@ -348,7 +348,7 @@ def test_train_refuses_to_resume_from_what_is_not_its_checkpoint(
 def test_the_default_folder_is_named_by_the_config(memjax, monkeypatch):
     seen = []
 
-    def stopped(settings, out, data_dir, *, resume, progress):
+    def stopped(settings, out, data_dir, **options):
         seen.append((config.digest(settings)[:8], out))
         raise training.Interrupted(2, 10, 20, out)
 

@@ -53,7 +53,8 @@ def write_run(folder, events=EVENTS):
     counts["accuracy"][:] = 0.5
     samples = SimpleNamespace(train_y=np.zeros(100), test_y=np.zeros(50), what="test")
     folder.mkdir()
-    files.write_json(folder / "metrics.json", _report.metrics(settings, counts, plan, samples, interrupted=False))
+    found = _report.metrics(settings, counts, plan, samples, 1000, interrupted=False)
+    files.write_json(folder / "metrics.json", found)
     files.write_text(folder / "config.yaml", config.dump(settings))
 
 

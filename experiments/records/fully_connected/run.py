@@ -10,6 +10,8 @@ import argparse
 import json
 from pathlib import Path
 
+import yaml
+
 from memjax import config as configs
 from memjax import files, training
 
@@ -18,8 +20,8 @@ FOLDER = HERE.parents[2] / "configs"
 CONFIGS = {"mnist": FOLDER / "edge_mnist_full.yaml", "fashion_mnist": FOLDER / "edge_fashion.yaml"}
 
 
-def row(found: dict) -> dict:
-    """Return what is kept of a run's metrics.json: accuracies in percent, energies in J a sample."""
+def row(name: str, found: dict) -> dict:
+    """Return what is kept of a run: accuracies in percent, energies in J a sample, and the content of its config."""
     accuracy, samples = found["test_accuracy"], found["samples"] * found["n_chips"]
     return {
         "accuracy": 100 * accuracy["mean"],
@@ -35,7 +37,7 @@ def row(found: dict) -> dict:
         },
         "samples_per_second": found["n_chips"] * found["samples_per_second"],
         "seconds": found["seconds"],
-        "config_digest": found["config_digest"],
+        "config": yaml.safe_load(CONFIGS[name].read_text(encoding="utf-8")),
         "versions": found["versions"],
     }
 
@@ -54,7 +56,7 @@ def main() -> None:
             configs.load(CONFIGS[name]), folder, args.data_dir, batch_size="auto", resume=folder.exists()
         )
         kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        files.write_json(file, kept | {name: row(found)})
+        files.write_json(file, kept | {name: row(name, found)})
         e = found["energy_per_sample"]["training"]
         print(f"{name}: {100 * found['test_accuracy']['mean']:.2f} ± {100 * found['test_accuracy']['std']:.2f} %, "
               f"{1e9 * e['e_min']:.1f} to {1e9 * e['e_max']:.1f} nJ a training sample")  # fmt: skip
