@@ -107,8 +107,9 @@ def learn(
     rates [S] is eta; sample s has the key fold_in(key, first + s) and the turn first + s. S and `first` are whole
     rounds of turns. Returns the readout and what the samples left [S].
 
-    Raises ValueError for a number of samples that is no whole number of rounds, an accumulator without turns, or an
-    array with wires, half-selection or devices that change at rest: their other lines are not left alone.
+    Raises ValueError for a number of samples that is no whole number of rounds, an accumulator without turns or with
+    own steps, or an array with wires, half-selection or devices that change at rest: their other lines are not left
+    alone.
     """
     lines = _Lines.of(readout)
     samples = len(x)
@@ -143,6 +144,10 @@ class _Lines(NamedTuple):
         if not isinstance(settings, programming.AccumulatorParams) or settings.lines is None:
             raise ValueError(
                 f"readout: learn takes an accumulator with turns (lines), got {settings}; `learner` takes any"
+            )
+        if settings.own is not None:
+            raise ValueError(
+                "readout: learn takes devices of nominal steps (own=None), got own steps; `learner` takes any"
             )
         if xbar.wires is not None or xbar.half_select is not None or xbar.device.relax is not None:
             raise ValueError(

@@ -170,6 +170,12 @@ def test_what_it_refuses():
         readout.learn(make(), x, labels, rates, jax.random.key(0))
     with pytest.raises(ValueError, match="accumulator with turns"):
         readout.learn(make(lines=None), x, labels, rates, jax.random.key(0))
+    own = make()
+    settings = own.constants.settings.replace(own=np.ones((2, ROWS, COLS), np.float32))
+    with pytest.raises(ValueError, match="got own steps"):
+        readout.learn(
+            own.replace(constants=own.constants.replace(settings=settings)), x, labels, rates, jax.random.key(0)
+        )
     volatile = make()
     relaxing = devices.get("volatile")
     volatile = volatile.replace(xbar=crossbar.create(relaxing, (ROWS, COLS), TILE))
