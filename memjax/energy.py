@@ -145,6 +145,14 @@ def joules(
     }
 
 
+def priced(events: Events, prices: PriceList = MEMRISTOR) -> Array:
+    """Price counts where they are, under a trace too: E_max [J], in the counts' shape; on the host `joules`."""
+    dtype, total = jnp.result_type(float), 0.0
+    for name in FIELDS:
+        total = total + (prices.price(name) or 0.0) * jnp.asarray(getattr(events, name), dtype)
+    return jnp.asarray(total)
+
+
 def latency(
     counts: Mapping[str, float], prices: PriceList = MEMRISTOR, at_once: Mapping[str, float] | None = None
 ) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from memjax import config as configs
 from memjax import (
     crossbar,
     devices,
+    energy,
     learning,
     mitigation,
     monte_carlo,
@@ -24,7 +25,6 @@ from memjax import (
     variation,
 )
 from memjax.crossbar import Crossbar
-from memjax.energy import MEMRISTOR
 from memjax.variation import Nonidealities, named_key
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "mc_deployed.yaml"
@@ -107,7 +107,7 @@ def layers(
                 **settings,
             )
         )
-    return made[0], made[1]  # fmt: skip
+    return made[0], made[1]
 
 
 def ideal_layers(task: Task) -> tuple[Crossbar, Crossbar]:
@@ -134,19 +134,19 @@ def place(xbar: Crossbar, x: Array, key: Array, error: float = ERROR) -> Crossba
 
 def step() -> Any:
     """Return the nominal change of a weight by one pulse on one device, for programmers."""
-    config = configs.load(CONFIG)
-    d = config.device
-    return programming.weight_step(
-        devices.get(d.name), configs.device_params(config), d.read_voltage, d.write_voltage, d.write_time
-    )
+    return programming.weight_step(*_nominal())
 
 
 def stairs() -> programming.Staircase:
     """Return the nominal device's staircases, for trains of pulses without a look."""
+    return programming.staircase(*_nominal())
+
+
+def _nominal() -> tuple[Any, ...]:
+    """Return the nominal device, its Params, and what reads and writes it: voltages [V], width of a pulse [s]."""
     config = configs.load(CONFIG)
     d = config.device
-    device = devices.get(d.name)
-    return programming.staircase(device, configs.device_params(config), d.read_voltage, d.write_voltage, d.write_time)
+    return devices.get(d.name), configs.device_params(config), d.read_voltage, d.write_voltage, d.write_time
 
 
 def set_low(xbar: Crossbar) -> Crossbar:
@@ -187,9 +187,7 @@ def share(task: Task, y: Array) -> Array:
 
 def joules(events: Any) -> Array:
     """Return the energy of counted events by the framework's price list [J]."""
-    counts = {"pulse": MEMRISTOR.write, "verify": MEMRISTOR.verify, "mac": MEMRISTOR.mac, "read": MEMRISTOR.read}
-    parts = [(price or 0.0) * jnp.asarray(getattr(events, name), float) for name, price in counts.items()]
-    return jnp.sum(jnp.stack(parts))
+    return energy.priced(events)
 
 
 def run(

@@ -57,11 +57,7 @@ def _summary(found: dict, out: Path) -> None:
         return found["settings"][label]["values"][name]
 
     def share(label: str) -> str:
-        row = of(label, found["metric"])
-        return f"{100 * row['mean']:.2f} ± {100 * row['sd']:.2f}"
-
-    def points(row: dict) -> str:
-        return f"{100 * row['mean']:.2f} ({100 * row['low']:.2f} to {100 * row['high']:.2f})"
+        return _share(of(label, found["metric"]))
 
     joules = [name for name, row in found["settings"]["none"]["values"].items() if row["unit"] == "J"]
 
@@ -72,9 +68,9 @@ def _summary(found: dict, out: Path) -> None:
     table = Table(*heads, box=box.SIMPLE, pad_edge=False)
     table.add_row("none", share("none"), "", share("all"), "", *energy("none"))
     for name, row in found["nonidealities"].items():
-        kept = share(row["alone"]), points(row["lost"]), share(row["without"]), points(row["recovered"])
+        kept = share(row["alone"]), _points(row["lost"]), share(row["without"]), _points(row["recovered"])
         table.add_row(name, *kept, *energy(row["alone"]))
-    table.add_row("all", share("all"), points(found["lost"]), share("none"), "", *energy("all"))
+    table.add_row("all", share("all"), _points(found["lost"]), share("none"), "", *energy("all"))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(table)
     if found["remedies"]:
@@ -105,13 +101,18 @@ def _remedies(found: dict) -> Any:
     table = Table(*heads, box=box.SIMPLE, pad_edge=False)
 
     def row(name: str, values: dict, gained: str) -> None:
-        y = values[found["metric"]]
         shown = [f"{values[cost]['mean']:.4g}" for cost in costs]
-        table.add_row(name, f"{100 * y['mean']:.2f} ± {100 * y['sd']:.2f}", gained, *shown)
+        table.add_row(name, _share(values[found["metric"]]), gained, *shown)
 
     row("bare", bare, "")
     for name, own in found["remedies"].items():
-        g = own["gained"]["all"]
-        gained = f"{100 * g['mean']:.2f} ({100 * g['low']:.2f} to {100 * g['high']:.2f})"
-        row(name.replace("_", " "), own["settings"]["all"]["values"], gained)
+        row(name.replace("_", " "), own["settings"]["all"]["values"], _points(own["gained"]["all"]))
     return table
+
+
+def _share(row: dict) -> str:
+    return f"{100 * row['mean']:.2f} ± {100 * row['sd']:.2f}"
+
+
+def _points(row: dict) -> str:
+    return f"{100 * row['mean']:.2f} ({100 * row['low']:.2f} to {100 * row['high']:.2f})"

@@ -134,7 +134,7 @@ def _layer(
             target = pairs.spread_rest(target, *pairs.reach(faults), moment)
     xbar, missed, events = program(xbar, target, key, faults if wanted.pairs else None)
     spent = spent + events
-    # A second of the array, read once: what the columns said when they were new.
+    # Test inputs, and with drift compensation what the columns say of them while they are new.
     inputs = calibration.patterns(target, jnp.inf)
     rest = variation.named_key(keys["read_noise"], f"rest {name}")
     reference = drift_compensation.reference(xbar)

@@ -6,10 +6,10 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from memjax import crossbar, learning, network, noise, variation
+from memjax import crossbar, energy, learning, network, noise, variation
 from memjax.config import Config
 from memjax.crossbar import Crossbar
-from memjax.energy import FIELDS, MEMRISTOR, Events
+from memjax.energy import Events
 from memjax.mitigation import pairs
 from memjax.mitigation.fault_map import FaultMap
 from memjax.programming import write_verify
@@ -85,18 +85,10 @@ def _values(
         "cross_entropy": learning.cross_entropy(gain * y, labels),
         "pulses": jnp.asarray(spent.pulse, y.dtype),
         "missed": missed,
-        "programming_energy": _joules(spent, y.dtype),
-        "upkeep_energy": _joules(upkeep, y.dtype),
+        "programming_energy": energy.priced(spent),
+        "upkeep_energy": energy.priced(upkeep),
         "devices": jnp.asarray(devices, y.dtype),
     }
-
-
-def _joules(events: Events, dtype: Any) -> Array:
-    """Return the energy of counted events by the framework's list [J], reads of columns (E_max) included."""
-    total = jnp.zeros((), dtype)
-    for name in FIELDS:
-        total = total + (MEMRISTOR.price(name) or 0.0) * jnp.asarray(getattr(events, name), dtype)
-    return total
 
 
 def program(

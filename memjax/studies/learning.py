@@ -60,5 +60,4 @@ def _spent(record: online.Record, dtype: Any) -> dict[str, Any]:
         name: jnp.sum(getattr(record.inference, name) + getattr(record.training, name), dtype=dtype)
         for name in energy.FIELDS
     }
-    joule = sum((energy.MEMRISTOR.price(name) or 0.0) * number for name, number in counts.items())
-    return {"pulses": counts["pulse"], "training_energy": joule}
+    return {"pulses": counts["pulse"], "training_energy": energy.priced(energy.Events(**counts))}
