@@ -103,3 +103,16 @@ def test_recipes_and_results_agree(name, monkeypatch):
 
 def test_recipes_are_all_that_a_chip_depends_on():
     assert dataclasses.replace(SMALL, filters=13).features == SMALL.features + 9
+
+
+def test_views_turn_and_move_what_they_say():
+    image = np.zeros((1, 9, 9, 1), np.uint8)
+    image[0, 1:8, 4] = 200  # a vertical bar
+    for name, side in (("turned left", 1), ("turned right", -1)):
+        seen = frame.VIEWS[name](image)[0, :, :, 0].astype(float)
+        centre = (seen @ np.arange(9)) / np.maximum(seen.sum(axis=1), 1e-9)
+        top, bottom = centre[2], centre[6]
+        # Rows point down: turned to the left, a bar's upper end goes left by its distance times tan 10 degrees.
+        np.testing.assert_allclose(bottom - top, side * 4 * np.tan(np.radians(10)), atol=0.15)
+    assert frame.VIEWS["left"](image)[0, 4, 3, 0] == 200
+    assert frame.VIEWS["up"](image)[0, 0, 4, 0] == 200

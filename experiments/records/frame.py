@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.ndimage
 
 from memjax import (
     crossbar,
@@ -80,6 +81,11 @@ class Recipe:
         return self.geometry.n_features(self.filters) * (2 if self.both else 1)
 
 
+def _turned(images: np.ndarray, degrees: float) -> np.ndarray:
+    """Turn images [n, height, width, channels] about their centres, between pixels linearly, black coming in."""
+    return scipy.ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1)
+
+
 VIEWS = {
     "as it is": lambda x: x,
     "flipped": lambda x: x[:, :, ::-1],
@@ -89,6 +95,8 @@ VIEWS = {
     "right": lambda x: np.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1],
     "up and left": lambda x: np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1:, 1:],
     "flipped, up and left": lambda x: np.pad(x[:, :, ::-1], ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1:, 1:],
+    "turned left": lambda x: _turned(x, 10),
+    "turned right": lambda x: _turned(x, -10),
     "down and right": lambda x: np.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)))[:, :-1, :-1],
 }
 
