@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--runs", type=int, nargs="+", help="chips of whole runs to compare, as 1 100")
     parser.add_argument("--images", type=int, default=10_000, help="training images of these runs")
-    parser.add_argument("--threshold", type=float, default=0.94, help="accuracy that a chip must reach to count")
+    parser.add_argument("--threshold", type=float, default=0.93, help="accuracy that a chip must reach to count")
     wanted = parser.parse_args()
     if wanted.runs:
         return compare(wanted.runs, wanted.images, wanted.threshold)
