@@ -41,14 +41,14 @@ class Constants:
 
     settings    the programmer's Params
     gain        slope of the softmax
-    margin      error below which an output does not learn from a sample; 0: none
+    margin      error below which an output does not learn from a sample; None: every one counts
     read_noise  sd of a device's conductance at every read, relative to g_max - g_min; None: no draw
     write_time  s, width of a pulse
     """
 
     settings: Any
     gain: Any = 1.0
-    margin: Any = 0.0
+    margin: Any = None
     read_noise: Any = None
     write_time: Any = 10e-9
 
@@ -96,6 +96,8 @@ def predict(readout: Readout, x: Array, key: Array | None) -> Array:
 def error(constants: Constants, y: Array, label: Array) -> Array:
     """Return target - softmax(gain y) [..., classes], zero where it is below the margin."""
     e = jax.nn.one_hot(label, y.shape[-1], dtype=y.dtype) - jax.nn.softmax(constants.gain * y)
+    if constants.margin is None:
+        return e
     return jnp.where(jnp.abs(e) < constants.margin, jnp.zeros_like(e), e)
 
 

@@ -136,7 +136,7 @@ def test_a_prediction_is_the_readout_of_what_is_seen(quiet):
     assert seen.shape == (50, 64)
     assert float(jnp.std(seen)) > 0.1
     y = jax.jit(system.learner.predict)(chip, x, jax.random.key(3))
-    np.testing.assert_allclose(y, seen @ crossbar.weights(chip.head), rtol=0, atol=2e-5 * float(jnp.max(seen)))
+    np.testing.assert_allclose(y, seen @ crossbar.weights(chip.head.xbar), rtol=0, atol=2e-5 * float(jnp.max(seen)))
     assert spent.mac.shape == (50,)
     hidden, output = system.arrays(chip)
     assert (hidden.shape, output.shape) == ((25, 16), (64, 10))
@@ -151,7 +151,7 @@ def test_the_readout_learns_by_the_delta_rule(quiet):
     )
     z = np.exp(0.2 * np.asarray(y, np.float64))
     error = z / z.sum() - np.eye(10)[label]
-    held = programming.collected(after.settings, after.pending, after.head, 1)
+    held = programming.collected(after.head.constants.settings, after.head.pending, after.head.xbar, 1)
     np.testing.assert_allclose(held, -0.0001 * np.outer(x, error), rtol=1e-4, atol=1e-8)
     assert 0 < np.count_nonzero(x) < 64
     assert int(inference.mac) == 20 * np.count_nonzero(x)
@@ -165,7 +165,7 @@ def test_both_signs_and_normalised_pixels_can_be_asked_for():
     wanted = settings(patches={"both": True, "drive": "normalised"})
     system = training.build(wanted)
     chip = jax.eval_shape(system.init, system.keys[0])
-    assert chip.head.shape == (128, 10)
+    assert chip.head.xbar.shape == (128, 10)
     images = jax.ShapeDtypeStruct((2, 196), jnp.result_type(float))
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
     seen, _ = jax.eval_shape(system.learner.look, chip, images, keys)

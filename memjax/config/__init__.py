@@ -19,8 +19,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ValidationError
 
 from memjax.config import _presets, _yaml
+from memjax.config._fields import Section
 from memjax.config._yaml import Key
-from memjax.config.schema import Config, Section
+from memjax.config.schema import Config
 from memjax.errors import ConfigError
 
 __all__ = [

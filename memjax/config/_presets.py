@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from memjax.config import _yaml
-from memjax.config.schema import NotNegative, Parameter, Section, Share, Variation
+from memjax.config._fields import NotNegative, Parameter, Section, Share
+from memjax.config._variation import Variation
 from memjax.errors import ConfigError
 
 

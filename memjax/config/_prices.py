@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from memjax.config import _yaml
-from memjax.config.schema import NotNegative, Section
+from memjax.config._fields import NotNegative, Section
 from memjax.errors import ConfigError
 
 

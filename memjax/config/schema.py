@@ -1,60 +1,27 @@
 """The settings of a run: what there is, its default, its unit and its range."""
 
-import math
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-
-def _no_flag(value: Any) -> Any:
-    if isinstance(value, bool):  # YAML's true is Python's 1: `epochs: true` must not train for one epoch
-        raise ValueError("Input should be a number, not true or false")
-    return value
-
-
-def _no_nan(value: float) -> float:
-    if math.isnan(value):
-        raise ValueError("Input should be a number, not nan")
-    return value
+from memjax.config._fields import (
+    AtLeastOne,
+    Count,
+    NotNegative,
+    Parameter,
+    Positive,
+    Real,
+    Section,
+    Share,
+    check_schedule,
+)
+from memjax.config._mitigation import Mitigation
+from memjax.config._monte_carlo import MonteCarlo
+from memjax.config._variation import Variation
 
 
 def _pair(value: Any) -> Any:
     return (value, value) if isinstance(value, int | str) else value
-
-
-def _spread(value: Any) -> Any:
-    return value if isinstance(value, Mapping | BaseModel) else {"sigma": value}
-
-
-Real = Annotated[float, BeforeValidator(_no_flag), Field(allow_inf_nan=False)]
-Count = Annotated[int, BeforeValidator(_no_flag)]
-Positive = Annotated[Real, Field(gt=0)]
-NotNegative = Annotated[Real, Field(ge=0)]
-Share = Annotated[Real, Field(ge=0, le=1)]
-AtLeastOne = Annotated[Count, Field(ge=1)]
-Parameter = Annotated[
-    float, BeforeValidator(_no_flag), AfterValidator(_no_nan)
-]  # inf is a time constant that never ends
-
-
-def _check_schedule(decay_at: tuple[float, ...], decay_factor: tuple[float, ...]) -> None:
-    if len(decay_at) != len(decay_factor):
-        lengths = f"{len(decay_at)} and {len(decay_factor)}"
-        raise ValueError(f"decay_at and decay_factor should be of one length, got {lengths}")
-    if list(decay_at) != sorted(decay_at):
-        raise ValueError(f"decay_at should rise, got {list(decay_at)}")
-
-
-class Section(BaseModel):
-    """Settings that cannot change and accept no unknown key; an empty section holds the defaults."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty(cls, value: Any) -> Any:
-        return {} if value is None else value
 
 
 class Device(Section):
@@ -150,178 +117,8 @@ class Patches(Section):
 
     @model_validator(mode="after")
     def _schedule(self) -> "Patches":
-        _check_schedule(self.decay_at, self.decay_factor)
+        check_schedule(self.decay_at, self.decay_factor)
         return self
-
-
-class Spread(Section):
-    """Device-to-device spread of one parameter."""
-
-    sigma: NotNegative = Field(description="standard deviation relative to the nominal value")
-    distribution: Literal["lognormal", "normal", "truncated"] = Field(
-        default="lognormal", description="shape of the spread"
-    )
-    die: Share = Field(default=0.0, description="share of the variance that all devices of a chip have in common")
-    patch: Share = Field(default=0.0, description="share of the variance that neighbours have in common")
-    length: NotNegative = Field(default=0.0, description="correlation length of that, devices")
-    covariance: Literal["exponential", "gaussian"] = Field(default="exponential", description="how it falls off")
-
-    @model_validator(mode="after")
-    def _shares(self) -> "Spread":
-        if self.die + self.patch > 1:
-            raise ValueError("die + patch should be at most 1")
-        if self.distribution == "truncated" and self.sigma >= 0.43:
-            raise ValueError("sigma of a truncated normal should be less than 0.43")
-        return self
-
-
-class DeadLines(Section):
-    """Lines of the modules without voltage."""
-
-    word: Share = Field(default=0.0, description="share of a module's word lines that are dead")
-    bit: Share = Field(default=0.0, description="share of a module's bit lines that are dead, of one polarity")
-    driver: Share = Field(default=0.0, description="share of the word-line drivers that are dead, for all modules")
-
-
-class Flicker(Section):
-    """1/f noise of every device."""
-
-    sigma: NotNegative = Field(default=0.02, description="sd relative to the current")
-    tau_min: Positive = Field(default=1e-6, description="shortest time constant, s")
-    tau_max: Positive = Field(default=10.0, description="longest time constant, s")
-    modes: AtLeastOne = Field(default=8, description="processes that the spectrum is the sum of; one a decade")
-
-
-class Telegraph(Section):
-    """Random telegraph noise."""
-
-    amplitude: Annotated[Real, Field(ge=0, le=2)] = Field(
-        default=0.05, description="difference of the two currents, relative to their mean"
-    )
-    tau_high: Positive = Field(default=1e-3, description="mean time in the upper level, s")
-    tau_low: Positive = Field(default=1e-3, description="mean time in the lower level, s")
-    share: Share = Field(default=1.0, description="share of devices with a trap")
-
-
-class Drift(Section):
-    """Power-law drift of what was written."""
-
-    nu: NotNegative = Field(default=0.05, description="exponent")
-    spread: NotNegative = Field(default=0.0, description="its sd over the devices, relative to it (lognormal)")
-    t0: Positive = Field(default=1.0, description="s")
-
-
-class Retention(Section):
-    """Exponential loss of what was written."""
-
-    tau: Positive = Field(default=1e8, description="time constant, s")
-    spread: NotNegative = Field(default=0.0, description="its sd over the devices, relative to it (lognormal)")
-    x_rest: Share = Field(default=0.0, description="normalised state that it ends at")
-
-
-class HalfSelect(Section):
-    """What a write does to the other devices on its lines."""
-
-    share: Share = Field(default=0.5, description="of the write voltage (pulsed models: what it amounts to)")
-    scheme: Literal["half", "third"] = Field(default="half", description="V/2 or V/3")
-
-
-class Endurance(Section):
-    """A window that closes with the writes."""
-
-    n_wear: Positive = Field(default=1e6, description="writes after which 1/e of the window is left")
-    beta: Positive = Field(default=1.0, description="exponent")
-    x_worn: Share = Field(default=0.5, description="normalised state that it closes on")
-
-
-class Breakdown(Section):
-    """Devices that fail for good after a number of writes (Weibull)."""
-
-    life: Positive = Field(default=1e6, description="writes after which 1 - 1/e of them have failed")
-    exponent: Positive = Field(default=1.5, description="Weibull's")
-    x_failed: Share = Field(default=0.0, description="normalised state of a failed device")
-
-
-class Heat(Section):
-    """Temperature, of the ambient and from what reads dissipate."""
-
-    ambient: Positive = Field(default=300.0, description="K")
-    reference: Positive = Field(default=300.0, description="K, at which the device's parameters hold")
-    e_a: NotNegative = Field(default=1.0, description="activation energy of what takes time, eV")
-    e_g: Real = Field(default=0.0, description="activation energy of conduction, eV")
-    duty: Share = Field(default=0.0, description="share of the time that devices are read at full scale")
-    r_th: Positive = Field(default=1e6, description="thermal resistance of a cell to the ambient, K/W")
-    c_th: Positive = Field(default=1e-15, description="heat capacity of a cell, J/K")
-    g_side: NotNegative = Field(default=0.0, description="thermal conductance to each neighbour, W/K")
-
-
-class Variation(Section):
-    """Everything that is not ideal about real devices; a file may also call the section nonidealities."""
-
-    d2d: dict[str, Annotated[Spread, BeforeValidator(_spread)]] = Field(
-        default={}, description="device-to-device spread, parameter -> sigma or {sigma, distribution, ...}"
-    )
-    c2c: NotNegative = Field(default=0.0, description="cycle-to-cycle noise of a write, sd relative to the step")
-    read_noise: NotNegative = Field(default=0.0, description="noise of a read, sd relative to g_max - g_min")
-    stuck_on: Share = Field(default=0.0, description="share of devices stuck at g_max")
-    stuck_off: Share = Field(default=0.0, description="share of devices stuck at g_min")
-    lines: DeadLines | None = Field(default=None, description="dead lines: word, bit, driver")
-    flicker: Flicker | None = Field(default=None, description="1/f noise: sigma, tau_min, tau_max, modes")
-    telegraph: Telegraph | None = Field(default=None, description="telegraph noise")
-    relaxation: NotNegative = Field(default=0.0, description="conductance relaxation, times that published for ReRAM")
-    retention: Retention | None = Field(default=None, description="exponential loss: tau, spread, x_rest")
-    drift: Drift | None = Field(default=None, description="power-law drift: nu, spread, t0")
-    half_select: HalfSelect | None = Field(default=None, description="disturb of writes: share, scheme")
-    endurance: Endurance | None = Field(default=None, description="closing window: n_wear, beta, x_worn")
-    breakdown: Breakdown | None = Field(default=None, description="failures: life, exponent, x_failed")
-    heat: Heat | None = Field(default=None, description="temperature")
-    sample_period: NotNegative = Field(
-        default=0.0, description="time from one training sample to the next, s, by which arrays age; 0: they do not"
-    )
-    age_every: AtLeastOne = Field(default=100, description="while learning, samples after which arrays age at once")
-
-    @model_validator(mode="after")
-    def _at_most_all(self) -> "Variation":
-        if self.stuck_on + self.stuck_off > 1:
-            raise ValueError("stuck_on + stuck_off should be at most 1")
-        return self
-
-
-class Spares(Section):
-    """Spare lines of every module."""
-
-    word: Annotated[Count, Field(ge=0)] = Field(default=4, description="spare word lines of a module")
-    bit: Annotated[Count, Field(ge=0)] = Field(default=4, description="spare bit lines of a module")
-
-
-class Refresh(Section):
-    """Periodic refresh while a chip rests."""
-
-    period: Positive = Field(default=86400.0, description="time between two refreshes, s")
-    budget: Positive = Field(default=0.02, description="error that a weight may have, of its range")
-
-
-class Mitigation(Section):
-    """Remedies of a deployed network; `memjax ablate` runs without them, with each, and with all."""
-
-    pairs: bool = Field(default=False, description="partners and columns make up for stuck devices")
-    spares: Spares | None = Field(default=None, description="spare lines in place of bad ones: word, bit")
-    redundancy: AtLeastOne = Field(default=1, description="devices that share a weight, in arrays read together")
-    committee: AtLeastOne = Field(default=1, description="networks whose outputs are averaged")
-    refresh: Refresh | None = Field(default=None, description="refresh at rest: period, budget")
-    drift_compensation: Literal["array", "column"] | None = Field(
-        default=None, description="reference reads put back what drift has taken: one factor an array or a column"
-    )
-    calibration: bool = Field(default=False, description="gain and offset of every column, from test reads")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The remedies that are described, in the order in which they act."""
-        return tuple(name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default)
-
-    def only(self, *names: str) -> "Mitigation":
-        """Return these remedies alone."""
-        return Mitigation(**{name: getattr(self, name) for name in names})
 
 
 class Neurons(Section):
@@ -385,7 +182,7 @@ class Learning(Section):
 
     @model_validator(mode="after")
     def _schedule(self) -> "Learning":
-        _check_schedule(self.decay_at, self.decay_factor)
+        check_schedule(self.decay_at, self.decay_factor)
         return self
 
 
@@ -405,50 +202,6 @@ class Data(Section):
     held_out: Annotated[Real, Field(ge=0, lt=1)] = Field(
         default=0.0, description="share of the training set to evaluate on in place of the test set"
     )
-
-
-class Quantity(Section):
-    """The range of a severity, 1 as described, of which every chip draws its own."""
-
-    low: NotNegative = Field(default=0.0, description="lowest severity")
-    high: NotNegative = Field(default=2.0, description="highest severity")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Quantity":
-        if self.low > self.high:
-            raise ValueError(f"low should be at most high, got {self.low} and {self.high}")
-        return self
-
-
-class MonteCarlo(Section):
-    """What `memjax mc` and `memjax ablate` do with sampled chips."""
-
-    study: Literal["deployed", "learning", "arrays"] = Field(
-        default="deployed",
-        description="deployed: one trained network programmed into every chip; learning: every chip learns; "
-        "arrays: bare devices under STDP",
-    )
-    chips: AtLeastOne = Field(default=1000, description="sampled chips")
-    quantities: dict[str, Quantity] = Field(
-        default={},
-        description="severities of what the section variation describes, drawn by each chip: name -> {low, high}",
-    )
-    design: Literal["independent", "latin_hypercube", "sobol"] = Field(
-        default="independent", description="how these severities are drawn"
-    )
-    images: AtLeastOne | None = Field(default=2000, description="first so many test images a chip; null: all")
-    programming: Literal["write_verify", "open_loop"] = Field(
-        default="write_verify", description="deployed: pulses until each weight reads right, or each device set once"
-    )
-    tolerance: Positive = Field(default=0.02, description="write_verify: half width of what is right, of the range")
-    budget: AtLeastOne = Field(default=10, description="write_verify: pulses a weight may get")
-    error: NotNegative = Field(default=0.02, description="open_loop: sd of what is set, relative to g_max - g_min")
-    age: NotNegative = Field(
-        default=0.0, description="time that a chip rests between its programming or learning and the test, s"
-    )
-    steps: AtLeastOne = Field(default=100, description="arrays: time steps")
-    dt: Positive = Field(default=0.01, description="arrays: time step, s")
-    rate: NotNegative = Field(default=20.0, description="arrays: mean rate of spikes on every line, Hz")
 
 
 class Run(Section):

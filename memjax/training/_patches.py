@@ -1,9 +1,9 @@
 """The two-layer network whose first array is a patch layer: filters learn first, are frozen, and a readout learns.
 
 Between the two, features x of an image are pooled spikes (`memjax.patches`). The readout is one array of differential
-pairs, y = x w in units of weight, that learns online by the delta rule with the error e = softmax(gain y) - target,
-dw = -eta x e, through the configured programmer. Features are worked out for a whole chunk of samples at once
-(`learning.Learner.look`), each with read noise of its own.
+pairs that learns online by the delta rule through the configured programmer (`memjax.readout`, sample by sample: its
+blocks are whole rounds of turns, which chunks and epochs are not). Features are worked out for a whole chunk of samples
+at once (`learning.Learner.look`), each with read noise of its own.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,9 @@ import jax
 from flax import struct
 from jax import Array
 
-from memjax import crossbar, energy, learning, network, noise, patches, programming, variation
+from memjax import crossbar, energy, learning, network, noise, patches, readout, variation
 from memjax.crossbar import Crossbar
 from memjax.energy import Events
-from memjax.plasticity import Signals, delta
 
 SHOWN = 2000  # images that the whitening is estimated from
 PATCHES = 25  # patches of each of them
@@ -25,15 +24,11 @@ CALIBRATED = 200  # images that thresholds are set on
 
 @struct.dataclass
 class Chip:
-    """State of one chip: what its patch layer is made of, its filters, and the readout with its programmer's state."""
+    """State of one chip: what its patch layer is made of, its filters, and its readout."""
 
     constants: patches.Constants
     filters: patches.Filters
-    head: Crossbar
-    settings: Any
-    pending: Any
-    gain: Any
-    write_time: Any
+    head: readout.Readout
 
 
 class Description(NamedTuple):
@@ -75,27 +70,26 @@ def functions(
     geometry.check()
     n_filters, n_classes = arch.sizes[1:]
     n_features = geometry.n_features(n_filters * layer.outputs)
-    programmer = programming.get(said.programmer)
+    reader = readout.learner(said.programmer)
 
     def init(key: Array, severity: Any = None) -> Chip:
         chip = sampled(severity)
         real = physics.replace(half_select=chip.nonidealities.scaled("half_select"))  # type: ignore[union-attr]
         first, head = (
-            crossbar.cache(network.sample_array(arch, chip, real, shape, variation.named_key(key, name), key, name))
+            network.sample_array(arch, chip, real, shape, variation.named_key(key, name), key, name)
             for name, shape in (
                 ("filters", (geometry.n_inputs, n_filters)),
                 ("head", (n_features, n_classes)),
             )
         )
         constants = said.constants.replace(read_noise=chip.nonidealities.scaled("read_noise"))  # type: ignore[union-attr]
+        own = readout.Constants(
+            said.settings, physics.output_gain, None, read_noise=constants.read_noise, write_time=physics.write_time
+        )
         return Chip(
             constants,
-            patches.create(layer, constants, first),
-            head,
-            said.settings,
-            programmer.init(said.settings, head),
-            physics.output_gain,
-            physics.write_time,
+            patches.create(layer, constants, crossbar.cache(first)),
+            readout.create(own, head, said.programmer),
         )
 
     def teach(chip: Chip, key: Array, images: Array, rates: Array) -> tuple[Chip, tuple[Events, Events]]:
@@ -117,31 +111,19 @@ def functions(
         own = jax.vmap(lambda key: noise.fold_in(key, "look"))(keys)
         return patches.scaled(patches.features(layer, chip.constants, chip.filters, x, own), chip.filters.mean)
 
-    def read(chip: Chip, x: Array, key: Array) -> Array:
-        unit = chip.head.v_read * crossbar.conductance_range(chip.head)
-        return crossbar.read(chip.head, chip.head.v_read * x, noise=chip.constants.read_noise, key=key) / unit
-
     def look(chip: Chip, x: Array, keys: Array) -> tuple[Array, Events]:
         return see(chip, x, keys), patches.forward_events(layer, chip.filters, x)
 
     def learn(chip: Chip, x: Array, label: Array, rates: tuple[Any, Any], key: Array, turn: Array):
-        k_read, k_write = (noise.fold_in(key, name) for name in ("read", "write"))
-        y = read(chip, x, k_read)
-        error = jax.nn.softmax(chip.gain * y) - jax.nn.one_hot(label, n_classes, dtype=x.dtype)
-        net = crossbar.net_conductance(chip.head)
-        dw, _ = delta.step(delta.Params(rates[1]), (), Signals(x), Signals(y), net, -error, 0.0)
-        head, pending, spent = programmer.step(
-            chip.settings, chip.pending, dw, chip.head, chip.write_time, k_write, turn
-        )
-        inference = crossbar.read_events(chip.head, x != 0)
-        return chip.replace(head=head, pending=pending), (y, inference, spent)  # type: ignore[attr-defined]
+        head, seen = reader.learn(chip.head, x, label, rates[1], key, turn)
+        return chip.replace(head=head), seen  # type: ignore[attr-defined]
 
     def predict(chip: Chip, x: Array, key: Array) -> Array:
         keys = jax.random.split(key, len(x))
-        return read(chip, see(chip, x, keys), noise.fold_in(key, "read"))
+        return reader.predict(chip.head, see(chip, x, keys), noise.fold_in(key, "read"))
 
     def arrays(chip: Chip) -> tuple[Crossbar, Crossbar]:
-        return chip.filters.xbar, chip.head
+        return chip.filters.xbar, chip.head.xbar
 
     return Functions(learning.Learner(learn, predict, look=look), init, arrays, teach)
 
