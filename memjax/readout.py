@@ -123,11 +123,7 @@ def learn(
     turns = first + jnp.arange(samples, dtype=jnp.int32)
     keys = jax.vmap(lambda turn: jax.random.fold_in(key, turn))(turns)
     x = jnp.pad(x, ((0, 0), (0, lines.rows - x.shape[1])))
-    # Drawn here, once, instead of in the loop.
-    offset = _offsets(readout, x, keys)
-    blocks = jax.tree.map(
-        lambda leaf: leaf.reshape(-1, lines.period, *leaf.shape[1:]), (x, labels, rates, keys, offset)
-    )
+    blocks = jax.tree.map(lambda leaf: leaf.reshape(-1, lines.period, *leaf.shape[1:]), (x, labels, rates, keys))
     start = lines.take(readout)
     end, records = jax.lax.scan(lambda state, block: _block(readout, lines, state, block), start, blocks)
     return lines.put(readout, end), jax.tree.map(lambda leaf: leaf.reshape(samples, *leaf.shape[2:]), records)
@@ -172,30 +168,49 @@ class _Lines(NamedTuple):
         back = jnp.moveaxis(leaf, 0, axis + 1)
         return back.reshape(*back.shape[: axis + 1], self.period * self.lines, *back.shape[axis + 3 :])
 
+    def long(self, leaf: Array) -> Array:
+        """[period, P, R, lines, C, n, ...] -> [period, P, 1, 1, 1, N, ...]: compilers vectorise over long last axes."""
+        return leaf.reshape(*leaf.shape[:2], 1, 1, 1, -1, *leaf.shape[6:])
+
+    def short(self, leaf: Array, like: Array) -> Array:
+        """Undo `long`, of a leaf that was like [P, R, m, C, n, ...]."""
+        return leaf.reshape(*leaf.shape[:2], self.tiles, self.lines, *like.shape[3:])
+
+    def turned(self, x: Array) -> Array:
+        """Inputs of a round [period, ..., R m] -> [period, turn, ..., R lines], each sample's by itself.
+
+        To have the turns first takes three times as long: all samples would be gone through for every turn.
+        """
+        split = x.reshape(self.period, self.tiles, self.period, self.lines)
+        return split.swapaxes(1, 2).reshape(self.period, self.period, -1)
+
     def take(self, readout: Readout) -> "_Round":
         pending, xbar = readout.pending, crossbar.cache(readout.xbar)
         assert xbar.net is not None
         return _Round(
-            jax.tree.map(lambda leaf: self.first(leaf, 1), xbar.state),
+            jax.tree.map(lambda leaf: self.long(self.first(leaf, 1)), xbar.state),
             self.first(xbar.net, 0),
             self.first(pending.a, 0),
-            self.first(pending.pre, 1).reshape(self.period, self.period, -1),
+            self.turned(pending.pre),
             pending.b,
         )
 
     def put(self, readout: Readout, state: "_Round") -> Readout:
-        pre = state.x.reshape(self.period, self.period, self.tiles, self.lines)
-        pending = accumulator.Accumulator(self.last(state.a, 0), self.last(pre, 1), state.e)
-        kept = jax.tree.map(lambda leaf: self.last(leaf, 1), state.devices)
+        pre = state.x.reshape(self.period, self.period, self.tiles, self.lines).swapaxes(1, 2)
+        pre = pre.reshape(self.period, self.tiles, self.period * self.lines)
+        pending = accumulator.Accumulator(self.last(state.a, 0), pre, state.e)
+        like = readout.xbar.state
+        kept = jax.tree.map(lambda leaf, was: self.last(self.short(leaf, was), 1), state.devices, like)
         xbar = replace(readout.xbar, state=kept, net=self.last(state.net, 0))
         return readout.replace(xbar=xbar, pending=pending)  # type: ignore[attr-defined]
 
 
 class _Round(NamedTuple):
-    """A readout by turns: leaves begin with the turn [period, ...].
+    """A readout by turns.
 
-    devices, net, a  state, net conductance and accumulators of the lines
-    x [period, period, R lines], e [period, cols]  inputs of the lines and errors (times eta) in the latest round
+    devices    state of the lines of every turn [period, P, 1, 1, 1, N, ...], N = R lines C n
+    net, a     their net conductance and accumulators [period, R, lines, cols]
+    x [period, turn, R lines], e [period, cols]  samples' inputs and errors (times eta) in the latest round
     """
 
     devices: Any
@@ -209,38 +224,48 @@ def _block(readout: Readout, lines: _Lines, state: _Round, block: Any) -> tuple[
     """Learn one round of samples."""
     xbar, constants = readout.xbar, readout.constants
     settings, unit = constants.settings, xbar.v_read * crossbar.conductance_range(xbar)
-    x, labels, rates, keys, offset = block
-    (r, k), cols = (lines.tiles, lines.lines), xbar.shape[1]
-    part = replace(xbar, shape=(r * k, cols), tile=(k, xbar.tile[1]), losses=None)
+    x, labels, rates, keys = block
+    cols = xbar.shape[1]
+    active = jnp.repeat(jnp.repeat(xbar.active, lines.lines, axis=0), xbar.tile[1], axis=1)  # [R lines, C n]
+    # The lines of a turn as one long line: the devices are the same, in the same order.
+    size = active.size
+    part = replace(xbar, shape=(1, size), tile=(1, size), active=jnp.ones((1, 1), bool), net=jnp.zeros((1, 1, size)))
 
     def own(leaf):  # of every turn, where devices differ
-        return lines.first(leaf, 1) if jnp.ndim(leaf) else jnp.broadcast_to(leaf, (lines.period, *jnp.shape(leaf)))
+        if jnp.ndim(leaf):
+            return lines.long(lines.first(leaf, 1))
+        return jnp.broadcast_to(leaf, (lines.period, *jnp.shape(leaf)))
 
-    y = (xbar.v_read / unit) * jnp.matmul(x, lines.last(state.net, 0).reshape(-1, cols), precision="highest") + offset
-    now = lines.first(x.reshape(lines.period, r, -1), 1).reshape(lines.period, lines.period, -1)
+    y = (xbar.v_read / unit) * jnp.matmul(x, lines.last(state.net, 0).reshape(-1, cols), precision="highest")
+    y = y + _noise(readout, x, keys)
+    before, now = state.x, lines.turned(x)
     slots = jnp.arange(lines.period, dtype=jnp.int32)
 
     def turn(carry, given):
         y, e = carry
-        devices, net, a, before, now, params, faults, label, rate, key, slot = given
+        devices, net, a, params, faults, label, rate, key, slot = given
+        own_before, own_now = (jax.lax.dynamic_index_in_dim(x, slot, 1, keepdims=False) for x in (before, now))
         seen = jax.lax.dynamic_index_in_dim(y, slot, keepdims=False)
         wrong = error(constants, seen, label)
         e = jax.lax.dynamic_update_index_in_dim(e, rate * wrong, slot, 0)
         # What the lines have collected since their last turn, this sample's share included.
         age = (slot - slots) % lines.period
-        inputs = jnp.where((slots <= slot)[:, None], now, before)
+        inputs = jnp.where((slots <= slot)[:, None], own_now, own_before)
         sent = e * (settings.leak ** age.astype(e.dtype))[:, None]
         a = settings.leak**lines.period * a + jnp.matmul(inputs.T, sent, precision="highest").reshape(a.shape)
         threshold = settings.fire_at * settings.step
         fired = accumulator.fire(a, threshold)
-        this = replace(part, params=params, state=devices, faults=faults, net=net)
-        pulses = programming.push_pull(this, fired.reshape(-1, cols))
+        wanted = jnp.pad(fired.reshape(-1, cols), ((0, 0), (0, active.shape[1] - cols)))
+        pulses = programming.push_pull(part, jnp.where(active, wanted, 0).reshape(1, -1))
+        this = replace(part, params=params, state=devices, faults=faults)
         this, events = crossbar.write(this, pulses, constants.write_time, noise.fold_in(key, "write"), max_pulses=1)
         assert this.net is not None  # it was kept, and a write keeps it true
-        y = y + (xbar.v_read / unit) * jnp.matmul(now, (this.net - net).reshape(-1, cols), precision="highest")
-        return (y, e), (this.state, this.net, a - threshold * fired, seen, count(wrong), events)
+        after = jnp.where(active, this.net.reshape(active.shape), 0)[:, :cols]
+        change = (xbar.v_read / unit) * (after - net.reshape(after.shape))
+        y = y + jnp.matmul(own_now, change, precision="highest")
+        return (y, e), (this.state, after.reshape(net.shape), a - threshold * fired, seen, count(wrong), events)
 
-    given = (state.devices, state.net, state.a, state.x, now, jax.tree.map(own, xbar.params), _own_faults(xbar, own))
+    given = (state.devices, state.net, state.a, jax.tree.map(own, xbar.params), _own_faults(xbar, own))
     (_, e), (devices, net, a, seen, wrong, written) = jax.lax.scan(
         turn, (y, state.e), (*given, labels, rates, keys, slots)
     )
@@ -254,14 +279,11 @@ def _own_faults(xbar: Crossbar, own: Any) -> Array | None:
     return None if xbar.faults is None else own(xbar.faults)
 
 
-def _offsets(readout: Readout, x: Array, keys: Array) -> Array:
-    """Return the read noise of every sample's outputs [S, cols], as `predict` draws it."""
+def _noise(readout: Readout, x: Array, keys: Array) -> Array:
+    """Return the read noise of samples' outputs [S, cols], as `predict` draws it; 0 where there is none."""
     xbar, sigma = readout.xbar, readout.constants.read_noise
     if sigma is None:
-        return jnp.zeros((len(x), xbar.shape[1]), x.dtype)
-
-    def one(x, key):
-        sd = crossbar.noise_sd(xbar, xbar.v_read * x[: xbar.shape[0]], sigma)
-        return sd * noise.normal(noise.fold_in(key, "read"), sd.shape, sd.dtype)
-
-    return jax.vmap(one)(x, keys) / (xbar.v_read * crossbar.conductance_range(xbar))
+        return jnp.zeros((), x.dtype)
+    sd = crossbar.noise_sd(xbar, xbar.v_read * x[:, : xbar.shape[0]], sigma)
+    drawn = jax.vmap(lambda key: noise.normal(noise.fold_in(key, "read"), sd.shape[1:], sd.dtype))(keys)
+    return sd * drawn / (xbar.v_read * crossbar.conductance_range(xbar))
