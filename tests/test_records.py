@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +102,21 @@ def test_recipes_and_results_agree(name, monkeypatch):
     assert run._path(name, "hard", 3, wanted) == Path("x") / name / "test" / "hard_3.json"
 
 
+@pytest.mark.parametrize("name", run.STUDIES)
+def test_committed_results_are_of_the_recipe_and_in_the_readme(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDY))
+    results = json.loads((STUDY / name / "results.json").read_text(encoding="utf-8"))
+    assert results["recipe"] == json.loads(json.dumps(vars(run.load_recipe(name))))
+    assert results["evaluated_on"] == "test set"
+    readme = (STUDY / name / "README.md").read_text(encoding="utf-8")
+    for kind, line in results["table"].items():
+        rows = [row for row in results["chips"] if row["kind"] == kind]
+        assert sorted(row["seed"] for row in rows) == list(range(line["chips"]))
+        assert line == json.loads(json.dumps(run.summary(rows)))
+    for line in run.markdown(results).splitlines()[-len(results["table"]) :]:
+        assert line.replace("|  ", "| ").strip() in readme.replace("|  ", "| ")
+
+
 def test_recipes_are_all_that_a_chip_depends_on():
     assert dataclasses.replace(SMALL, filters=13).features == SMALL.features + 9
 
@@ -116,3 +132,28 @@ def test_views_turn_and_move_what_they_say():
         np.testing.assert_allclose(bottom - top, side * 4 * np.tan(np.radians(10)), atol=0.15)
     assert frame.VIEWS["left"](image)[0, 4, 3, 0] == 200
     assert frame.VIEWS["up"](image)[0, 0, 4, 0] == 200
+
+
+def test_reads_are_counted_over_the_whole_set_in_every_view(monkeypatch):
+    """Images that are blank but for the last ones: the first ones alone would cost nothing."""
+    monkeypatch.setattr(frame, "SEEN", 4)
+    images = np.zeros((8, 28, 28, 1), np.uint8)
+    images[6:, :2] = 200  # at the upper edge: moved up by one, the lower of the lines is left
+    layer = frame.layer_of(dataclasses.replace(SMALL, pool=1, stride=1, size=2))
+    filters = frame.patches.Filters(frame.array("ideal", (4, 12), (4, 12), frame.jax.random.key(0)), *[0.0] * 5)
+    as_it_is = frame.looks(layer, filters, images, ("as it is",))
+    assert as_it_is["read"] == 27 * 12 * 2 / 4  # one row of positions is not of one colour, in one image of four
+    both = frame.looks(layer, filters, images, ("as it is", "up"))
+    assert both["mac"] == as_it_is["mac"] == 4 * as_it_is["read"]
+
+
+def test_chips_of_another_recipe_are_refused(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDY))
+    wanted = SimpleNamespace(work=tmp_path, held_out=False, set=["theta=1.5"])
+    path = run._path("mnist", "normal", 0, wanted)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"kind": "normal", "seed": 0, "recipe": vars(run.load_recipe("mnist", ["theta=1.5"]))}))
+    assert run._rows("mnist", wanted) == [{"kind": "normal", "seed": 0}]
+    wanted.set = []
+    with pytest.raises(SystemExit, match="another recipe.*theta"):
+        run._rows("mnist", wanted)

@@ -30,7 +30,7 @@ def learning(results: dict):
         epochs = np.arange(1, len(curve) + 1)
         ax.plot(epochs, curve, "o-", ms=3, color=style.colour(number), label=f"{kind}, while learning")
         end = 100 * results["table"][kind]["accuracy"]["mean"]
-        ax.plot(epochs[-1] + 0.4, end, "*", color=style.colour(number))
+        ax.plot(epochs[-1] + 0.4 + 0.3 * number, end, "*", color=style.colour(number))
     style.label_axes(ax, "epoch", "accuracy (%)", "stars: at the end, on images not seen")
     style.legend(ax)
     return fig
@@ -55,24 +55,29 @@ def energy_split(results: dict):
     """Where the energy of a sample goes: E_max by part."""
     fig = style.figure(style.PAGE, 2.4)
     kinds = [kind for kind in results["table"] if kind != "ideal"]
+
+    def mean(kind, what, part):
+        return np.mean([row["joules"][what][part]["e_max"] for row in results["chips"] if row["kind"] == kind])
+
     for ax, what in zip(fig.subplots(1, 2), ("inference", "training"), strict=True):
         for number, kind in enumerate(kinds):
             rows = [row for row in results["chips"] if row["kind"] == kind]
             left = 0.0
             for part_number, part in enumerate(rows[0]["joules"][what]):
-                value = 1e6 * np.mean([row["joules"][what][part]["e_max"] for row in rows])
-                label = part if number == 0 else None
-                ax.barh(number, value, left=left, color=style.colour(part_number), label=label)
+                value = 1e6 * mean(kind, what, part)
+                # Parts differ by a factor of hundreds: what a bar cannot show is in the legend.
+                label = f"{part}: {', '.join(f'{1e6 * mean(kind, what, part):.2g}' for kind in kinds)}"
+                ax.barh(number, value, left=left, color=style.colour(part_number), label=label if number == 0 else None)
                 left += value
         ax.set_yticks(range(len(kinds)), kinds)
         ax.set_ylim(-0.6, len(kinds) + 1.4)  # room for the legend
-        style.label_axes(ax, "E_max a sample (µJ)", title=what)
+        style.label_axes(ax, "E_max a sample (µJ)", title=f"{what}: {', '.join(kinds)}")
         style.legend(ax)
     return fig
 
 
 def filter_images(filters: dict[str, np.ndarray]):
-    """The weights of the first filters of one chip of every kind, as its array holds them."""
+    """The weights of the first filters of one chip of every kind, as its array holds them; each at its own scale."""
     fig = style.figure(style.PAGE, 2.6)
     for ax, (kind, w) in zip(np.atleast_1d(fig.subplots(1, len(filters))), filters.items(), strict=True):
         size, _, channels, number = w.shape
@@ -84,5 +89,5 @@ def filter_images(filters: dict[str, np.ndarray]):
             sheet[r * (size + 1) :, c * (size + 1) :][:size, :size] = one
         ax.imshow(sheet if channels == 3 else sheet[..., 0], cmap="gray", vmin=0, vmax=1)
         ax.set_axis_off()
-        style.label_axes(ax, title=kind)
+        style.label_axes(ax, title=f"{kind}, each at its own scale")
     return fig

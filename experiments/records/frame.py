@@ -35,7 +35,8 @@ DEVICES = {
     "hard": {"d2d": 0.4, "c2c": 0.6, "beta": 3.0, "stuck": 0.05, "read_noise": 0.02},
 }
 KINDS = (*DEVICES, "ideal")
-SEEN = 2000  # images whose reads are counted, of the training and of the test set
+OF_READOUT = ("readout", "writing")  # parts of a sample's energy
+SEEN = 2000  # images whose reads of the filters are counted, spread over the training and over the test set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -351,7 +352,7 @@ def chip(
         cache[number] = features(layer, constants, filters, flat(VIEWS[view](train_x)), own)
     test = features(layer, constants, filters, flat(test_x), noise.fold_in(k_look, "test"))
     seconds["features"] = time.process_time() - clock - seconds["filters"]
-    looks = [_looks(layer, filters, flat(x[:SEEN])) for x in (train_x, test_x)]
+    first_train, first_test = looks(layer, filters, train_x, recipe.views), looks(layer, filters, test_x, ("as it is",))
     state, curve, (inference, training, samples, last) = learn_readout(
         recipe, kind, cache, data.train_y, filters.mean, noise.fold_in(key, "head"), tell
     )
@@ -359,10 +360,9 @@ def chip(
     seconds["all"] = time.process_time() - clock
     row = {"kind": kind, "seed": seed, "accuracy": right, "online": curve, "samples": samples, "cpu_seconds": seconds}
     if kind != "ideal":
-        seen = np.tile(np.sum(test[:SEEN] > 0, axis=0), recipe.copies)
-        own = energy.total(crossbar.read_events(state.xbar, jnp.asarray(seen), len(test[:SEEN])))
-        reads = {name: n / len(test[:SEEN]) for name, n in own.items()}
-        first_train, first_test = looks
+        seen = np.tile(np.sum(test > 0, axis=0), recipe.copies)
+        own = energy.total(crossbar.read_events(state.xbar, jnp.asarray(seen), len(test)))
+        reads = {name: n / len(test) for name, n in own.items()}
         per = {
             "inference": {"filters": first_test, "readout": reads},
             "training": {
@@ -372,18 +372,28 @@ def chip(
                 "learning the filters": {name: n / samples for name, n in spent.items()},
             },
         }
-        row["joules"] = {what: {name: _joules(c) for name, c in parts.items()} for what, parts in per.items()}
+        row["joules"] = {
+            what: {name: joules(c, recipe.copies if name in OF_READOUT else 1) for name, c in parts.items()}
+            for what, parts in per.items()
+        }
         row["pulses_per_sample"] = {"readout": training["pulse"] / samples, "readout, last epoch": last}
-        row["filters_learning"] = {"events": spent, "joules": _joules(spent)}
+        row["filters_learning"] = {"events": spent, "joules": joules(spent)}
     shape = (recipe.size, recipe.size, recipe.image[2], recipe.filters)
     return row, np.asarray(crossbar.weights(filters.xbar)).reshape(shape)
 
 
-def _looks(layer, filters, images: np.ndarray) -> dict:
-    """Mean events of the first array's reads of an image."""
-    counted = jax.jit(functools.partial(patches.forward_events, layer))(filters, jnp.asarray(images, jnp.float32) / 255)
-    return {name: n / len(images) for name, n in energy.total(counted).items()}
+def looks(layer, filters, images: np.ndarray, views: tuple[str, ...]) -> dict:
+    """Mean events of the first array's reads of an image [n, height, width, channels] in these views.
+
+    Of every so many images: the first ones of MNIST's test set are not like the rest.
+    """
+    some = images[:: max(1, len(images) // SEEN)]
+    shown = np.concatenate([VIEWS[view](some).reshape(len(some), -1) for view in views])
+    counted = jax.jit(functools.partial(patches.forward_events, layer))(filters, jnp.asarray(shown, jnp.float32) / 255)
+    return {name: n / len(shown) for name, n in energy.total(counted).items()}
 
 
-def _joules(counts: dict) -> dict:
-    return {name: joules for name, joules in energy.joules(counts).items() if name != "cmos"}
+def joules(counts: dict, copies: int = 1) -> dict:
+    """Price counts of so many pairs a weight: {e_min, e_max, cmos} [J]; digitally one weight is enough."""
+    found = energy.joules(counts)
+    return {**found, "cmos": found["cmos"] / copies}

@@ -4,6 +4,7 @@
     python experiments/records/run.py cifar10 --held-out       # on a held-out tenth of the training set: for choices
     python experiments/records/run.py chip mnist hard 3        # one chip
     python experiments/records/run.py collect mnist            # results.json and figures of the chips that are there
+    python experiments/records/run.py mnist --held-out --set theta=1 --work runs/trial    # another recipe
 
 Chips are kept in the work folder (runs/records); those that are there are not run again. `--data-dir` or MEMJAX_DATA
 name the folder of the data sets.
@@ -16,6 +17,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +28,15 @@ SEEDS = 5
 KINDS = ("ideal", "normal", "hard")
 
 
-def load_recipe(name: str):
-    """Read a data set's recipe.yaml."""
+def load_recipe(name: str, changes: Sequence[str] = ()):
+    """Read a data set's recipe.yaml; changes as "theta=1", values in YAML."""
     import frame
     import yaml
 
     given = yaml.safe_load((HERE / name / "recipe.yaml").read_text(encoding="utf-8"))
+    for change in changes:
+        key, _, value = change.partition("=")
+        given[key] = yaml.safe_load(value)
     return frame.Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
 
 
@@ -61,8 +66,9 @@ def one_chip(name: str, kind: str, seed: int, wanted) -> None:
     def tell(text):
         print(f"{name} {kind} {seed}: {text} ({time.perf_counter() - clock:.0f} s)", flush=True)
 
-    recipe = load_recipe(name)
+    recipe = load_recipe(name, wanted.set)
     row, filters = frame.chip(recipe, kind, seed, load_data(recipe, wanted), tell)
+    row["recipe"] = vars(recipe)
     row["seconds"] = time.perf_counter() - clock
     tell(f"{100 * row['accuracy']:.2f} %")
     path = _path(name, kind, seed, wanted)
@@ -75,6 +81,7 @@ def all_chips(name: str, wanted) -> None:
     """Run the chips that are missing, `--workers` at a time, each in a process of its own."""
     wished = [(kind, seed) for kind in wanted.kinds for seed in range(_seeds(kind, wanted))]
     missing = [(kind, seed) for kind, seed in wished if not _path(name, kind, seed, wanted).exists()]
+    _rows(name, wanted)  # refuses chips of another recipe now, and not when all are done
     running: dict[int, subprocess.Popen] = {}  # by the worker's number
     try:
         for kind, seed in missing:
@@ -85,6 +92,7 @@ def all_chips(name: str, wanted) -> None:
             more = ["--work", str(wanted.work), "--core", str(worker)] + ["--held-out"] * wanted.held_out
             for option, value in (("--data-dir", wanted.data_dir), ("--images", wanted.images)):
                 more += [] if value is None else [option, str(value)]
+            more += [text for change in wanted.set for text in ("--set", change)]
             command = [sys.executable, str(HERE / "run.py"), "chip", name, kind, str(seed), *more]
             running[worker] = subprocess.Popen(command)
         while running:
@@ -111,6 +119,18 @@ def _path(name: str, kind: str, seed: int, wanted) -> Path:
     return Path(wanted.work) / name / what / f"{kind}_{seed}.json"
 
 
+def _rows(name: str, wanted) -> list[dict]:
+    """Return the rows of the chips that are there; ends the program where one is of another recipe."""
+    ours, rows = json.loads(json.dumps(vars(load_recipe(name, wanted.set)))), []
+    for path in sorted(_path(name, "ideal", 0, wanted).parent.glob("*_*.json")):
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if (theirs := row.pop("recipe")) != ours:
+            changed = ", ".join(sorted(key for key in ours if theirs.get(key) != ours[key]))
+            sys.exit(f"{path} is of another recipe ({changed}): give another folder with --work")
+        rows.append(row)
+    return rows
+
+
 def summary(rows: list[dict]) -> dict:
     """Return the line of a table: mean and sd over the chips of a kind, joules and pulses a sample."""
     right = np.array([row["accuracy"] for row in rows])
@@ -120,7 +140,7 @@ def summary(rows: list[dict]) -> dict:
         for what in ("inference", "training"):
             parts = [part for row in rows for part in row["joules"][what].values()]
             line[f"joules_{what}"] = {
-                bound: sum(part[bound] for part in parts) / len(rows) for bound in ("e_min", "e_max")
+                bound: sum(part[bound] for part in parts) / len(rows) for bound in ("e_min", "e_max", "cmos")
             }
         line["pulses_per_sample"] = {
             part: float(np.mean([row["pulses_per_sample"][part] for row in rows]))
@@ -136,8 +156,7 @@ def collect(name: str, wanted) -> dict:
 
     from memjax import files
 
-    folder = _path(name, "ideal", 0, wanted).parent
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*_*.json"))]
+    folder, rows = _path(name, "ideal", 0, wanted).parent, _rows(name, wanted)
     if not rows:
         sys.exit(f"{folder} has no chips yet")
     kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
@@ -145,7 +164,7 @@ def collect(name: str, wanted) -> dict:
     results = {
         "data_set": name,
         "evaluated_on": "held-out tenth of the training set" if wanted.held_out else "test set",
-        "recipe": vars(load_recipe(name)),
+        "recipe": vars(load_recipe(name, wanted.set)),
         "table": table,
         "chips": rows,
         "made_with": {"jax": jax.__version__, "python": platform.python_version(), "machine": platform.machine()},
@@ -164,7 +183,8 @@ def markdown(results: dict) -> str:
     lines = [
         f"{results['data_set']}, {results['evaluated_on']}:",
         "",
-        "| devices | chips | accuracy | E_min, E_max of an inference | training sample | pulses a sample, last epoch |",
+        "| devices | chips | accuracy | inference: E_min, E_max; CMOS (µJ) | training sample: E_min, E_max; CMOS (µJ) "
+        "| readout's pulses a sample; in the last epoch |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for kind, line in results["table"].items():
@@ -172,9 +192,10 @@ def markdown(results: dict) -> str:
         cells = [kind, str(line["chips"]), f"{right:.2f} %" + ("" if sd is None else f" (sd {100 * sd:.2f})")]
         for what in ("inference", "training"):
             joules = line.get(f"joules_{what}")
-            cells.append("" if joules is None else f"{1e6 * joules['e_min']:.3f}, {1e6 * joules['e_max']:.3f} µJ")
+            micro = {} if joules is None else {bound: 1e6 * value for bound, value in joules.items()}
+            cells.append("{e_min:.3f}, {e_max:.3f}; {cmos:.2f}".format(**micro) if micro else "")
         pulses = line.get("pulses_per_sample")
-        cells.append("" if pulses is None else f"{pulses['readout']:.1f}, {pulses['readout, last epoch']:.2f}")
+        cells.append("" if pulses is None else f"{pulses['readout']:.1f}; {pulses['readout, last epoch']:.2f}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -188,6 +209,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="chips at a time")
     parser.add_argument("--core", type=int, help="of one chip: keep to this core")
     parser.add_argument("--held-out", action="store_true", help="test on a held-out tenth of the training set")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe; repeatable")
     parser.add_argument("--images", type=int, help="use so many training and test images alone")
     parser.add_argument("--work", default="runs/records")
     parser.add_argument("--out", help="folder of results.json and the figures (the data set's own)")

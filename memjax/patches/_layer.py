@@ -257,7 +257,7 @@ def read_columns(constants: Constants, xbar: Crossbar, key: Array | None) -> tup
 
 
 def _read(constants: Constants, xbar: Crossbar, x: Array, key: Array | None) -> Array:
-    """Read inputs x [..., d] of at most 1 at full scale [..., K], in units of weight."""
+    """Read inputs x [..., d] in units of full scale [..., K], in units of weight; normalised pixels exceed 1."""
     unit = xbar.v_read * crossbar.conductance_range(xbar)
     return crossbar.read(xbar, xbar.v_read * x, noise=constants.read_noise, key=key) / unit
 
