@@ -227,7 +227,8 @@ def _block(readout: Readout, lines: _Lines, state: _Round, block: Any) -> tuple[
     x, labels, rates, keys = block
     cols = xbar.shape[1]
     active = jnp.repeat(jnp.repeat(xbar.active, lines.lines, axis=0), xbar.tile[1], axis=1)  # [R lines, C n]
-    # The lines of a turn as one long line: the devices are the same, in the same order.
+    # The lines of a turn as one long line: the devices are the same, in the same order. It keeps a net, so that a write
+    # leaves the new one; the old one's value is not read.
     size = active.size
     part = replace(xbar, shape=(1, size), tile=(1, size), active=jnp.ones((1, 1), bool), net=jnp.zeros((1, 1, size)))
 

@@ -60,15 +60,13 @@ def energy_split(results: dict):
         return np.mean([row["joules"][what][part]["e_max"] for row in results["chips"] if row["kind"] == kind])
 
     for ax, what in zip(fig.subplots(1, 2), ("inference", "training"), strict=True):
-        for number, kind in enumerate(kinds):
-            rows = [row for row in results["chips"] if row["kind"] == kind]
-            left = 0.0
-            for part_number, part in enumerate(rows[0]["joules"][what]):
-                value = 1e6 * mean(kind, what, part)
-                # Parts differ by a factor of hundreds: what a bar cannot show is in the legend.
-                label = f"{part}: {', '.join(f'{1e6 * mean(kind, what, part):.2g}' for kind in kinds)}"
-                ax.barh(number, value, left=left, color=style.colour(part_number), label=label if number == 0 else None)
-                left += value
+        left = np.zeros(len(kinds))
+        for number, part in enumerate(next(row for row in results["chips"] if row["kind"] in kinds)["joules"][what]):
+            each = np.array([1e6 * mean(kind, what, part) for kind in kinds])
+            # Parts differ by a factor of hundreds: what a bar cannot show is in the legend.
+            label = f"{part}: {', '.join(f'{value:.2g}' for value in each)}"
+            ax.barh(range(len(kinds)), each, left=left, color=style.colour(number), label=label)
+            left += each
         ax.set_yticks(range(len(kinds)), kinds)
         ax.set_ylim(-0.6, len(kinds) + 1.4)  # room for the legend
         style.label_axes(ax, "E_max a sample (µJ)", title=f"{what}: {', '.join(kinds)}")

@@ -352,7 +352,6 @@ def chip(
         cache[number] = features(layer, constants, filters, flat(VIEWS[view](train_x)), own)
     test = features(layer, constants, filters, flat(test_x), noise.fold_in(k_look, "test"))
     seconds["features"] = time.process_time() - clock - seconds["filters"]
-    first_train, first_test = looks(layer, filters, train_x, recipe.views), looks(layer, filters, test_x, ("as it is",))
     state, curve, (inference, training, samples, last) = learn_readout(
         recipe, kind, cache, data.train_y, filters.mean, noise.fold_in(key, "head"), tell
     )
@@ -364,9 +363,9 @@ def chip(
         own = energy.total(crossbar.read_events(state.xbar, jnp.asarray(seen), len(test)))
         reads = {name: n / len(test) for name, n in own.items()}
         per = {
-            "inference": {"filters": first_test, "readout": reads},
+            "inference": {"filters": looks(layer, filters, test_x, ("as it is",)), "readout": reads},
             "training": {
-                "filters": first_train,
+                "filters": looks(layer, filters, train_x, recipe.views),
                 "readout": {name: n / samples for name, n in inference.items()},
                 "writing": {name: n / samples for name, n in training.items()},
                 "learning the filters": {name: n / samples for name, n in spent.items()},
