@@ -162,7 +162,9 @@ def blank(params: Params, xbar: Crossbar) -> Learned:
 def _learn(params: Params, known: Learned, moved: Array, sd: Array, up: Array, now: Array) -> Learned:
     """Update what is known by the observed steps `moved`, of standard deviation sd, both relative to the nominal."""
     told, p = jnp.stack([now & ~up, now & up]), known.variance
-    k = p / (p + jnp.square(sd)[None])
+    # Nothing to weigh where the estimate and what is seen are both sure of themselves: it stays.
+    doubt = p + jnp.square(sd)[None]
+    k = p / jnp.where(doubt > 0, doubt, 1.0)
     # A device at its bound does not move: its gain would fall to zero, and the next pulse rise without limit.
     gain = jnp.clip(known.gain + k * (moved[None] - known.gain), 0.1, 10.0)
     return Learned(jnp.where(told, gain, known.gain), jnp.where(told, (1 - k) * p + params.wander**2, p))

@@ -189,6 +189,16 @@ def test_noisy_reads_accept_what_reads_well():
         programming.program_to(params, xbar, target, DT, None)
 
 
+def test_a_controller_that_is_sure_of_its_devices_stays_so():
+    """No spread believed in and none seen: the estimate stays nominal, and the devices reach their targets."""
+    sure = Params(STEP, d2d=0.0, c2c=0.0, wander=0.0)
+    xbar = crossbar.create(EXPONENTIAL, SHAPE, SHAPE, params=EXPONENTIAL.Params(step_up=STEP, step_down=STEP))
+    after, result, _ = write(sure, xbar, jnp.linspace(-0.5, 0.5, math.prod(SHAPE)).reshape(SHAPE), DT, None)
+    np.testing.assert_array_equal(result.learned.gain, 1.0)
+    assert not result.failed.any()
+    assert np.all(np.isfinite(crossbar.weights(after)))
+
+
 def test_as_a_programmer_it_remembers_what_was_wanted(x64):
     """Changes far below the tolerance add up beside the array until they are worth a pulse."""
     linear = crossbar.create(EXPONENTIAL, (4, 3), params=EXPONENTIAL.Params(beta_up=0.0, beta_down=0.0))
