@@ -147,6 +147,13 @@ def test_reads_are_counted_over_the_whole_set_in_every_view(monkeypatch):
     assert both["mac"] == as_it_is["mac"] == 4 * as_it_is["read"]
 
 
+@pytest.mark.parametrize("change", ["thetta=1.5", "theta"])
+def test_a_change_that_is_none_is_refused(change, monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDY))
+    with pytest.raises(SystemExit, match=f"--set {change}: accepted is KEY=VALUE with KEY one of dataset, image"):
+        run.load_recipe("mnist", [change])
+
+
 def test_chips_of_another_recipe_are_refused(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(STUDY))
     wanted = SimpleNamespace(work=tmp_path, held_out=False, set=["theta=1.5"])

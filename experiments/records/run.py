@@ -11,6 +11,7 @@ name the folder of the data sets.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -34,8 +35,11 @@ def load_recipe(name: str, changes: Sequence[str] = ()):
     import yaml
 
     given = yaml.safe_load((HERE / name / "recipe.yaml").read_text(encoding="utf-8"))
+    known = [field.name for field in dataclasses.fields(frame.Recipe)]
     for change in changes:
-        key, _, value = change.partition("=")
+        key, sign, value = change.partition("=")
+        if key not in known or not sign:
+            sys.exit(f"--set {change}: accepted is KEY=VALUE with KEY one of {', '.join(known)}")
         given[key] = yaml.safe_load(value)
     return frame.Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
 
