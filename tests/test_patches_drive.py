@@ -90,3 +90,19 @@ def test_it_refuses_an_unknown_drive(made):
     _, constants, _, each = made
     with pytest.raises(ValueError, match="drive = 'bright'"):
         patches.create(patches.Layer(GEOMETRY, drive="bright"), constants, each["raw"].xbar)
+
+
+def test_normalised_word_lines_need_no_column_sums(made):
+    images, constants, layers, each = made
+    layer = layers["normalised"]._replace(per_image=3)
+    fresh = each["normalised"].replace(columns=jnp.zeros(K))
+    learned, spent = jax.jit(patches.learn, static_argnums=0)(
+        layer, constants, fresh, images[1], 0.1, jax.random.key(0), 0
+    )
+    assert (int(spent.mac), int(spent.read)) == (3 * 2 * K * GEOMETRY.n_inputs, 3 * 2 * K)  # its patches, no more
+    np.testing.assert_array_equal(learned.columns, 0)
+    keys = jax.random.split(jax.random.key(1), len(images))
+    found, spent = jax.jit(patches.calibrate, static_argnums=0)(layer, constants, learned, images, keys)
+    np.testing.assert_array_equal(found.columns, 0)
+    reads = patches.forward_events(layer, learned, images)
+    np.testing.assert_array_equal(spent.read, np.tile(reads.read, 2))  # for the threshold, and for the mean

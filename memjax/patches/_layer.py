@@ -76,7 +76,8 @@ class Filters:
     xbar       the array, rows = n_inputs, columns = filters; weights gain W w
     pending    the programmer's state
     wins       each filter's record of wins [K], mean 1 / K
-    columns    sums of the array's columns as they were read [K], in units of weight
+    columns    sums of the array's columns as they were read [K], in units of weight; zero, unread, where the drive is
+               "normalised"
     threshold  of the neurons []
     mean       running mean of pooled spikes [] (or [F])
     """
@@ -171,7 +172,9 @@ def learn(
     xbar = filters.xbar
     patches = draw(layer.geometry, image, layer.per_image, k_draw)
     goals = targets(constants.front, patches)
-    columns, spent = read_columns(constants, xbar, k_columns)
+    columns, spent = filters.columns, Events()
+    if layer.drive == "raw":
+        columns, spent = read_columns(constants, xbar, k_columns)
     u = respond(constants, filters.replace(columns=columns), patches, k_read, layer.drive)  # type: ignore[attr-defined]
     winner, wins = compete(constants, filters.wins, u, patches, goals)
     w = crossbar.weights(xbar)[:, winner].T
@@ -225,13 +228,17 @@ def calibrate(
 ) -> tuple[Filters, Events]:
     """Read what the digital side must know of filters that have learned, on flat images [n, n_pixels] in [0, 1].
 
-    The column sums are means of `reads` reads; the neurons' threshold is `saturation` times the mean of the currents
-    that flow; `mean` is that of the images' pooled spikes. keys [n]: one an image. Events are those of all of it, in
-    [2 n + reads] parts that an int32 can count.
+    The column sums, where the drive needs them ("raw"), are means of `reads` reads; the neurons' threshold is
+    `saturation` times the mean of the currents that flow; `mean` is that of the images' pooled spikes. keys [n]: one an
+    image. Events are those of all of it, in [2 n] parts, or [2 n + reads], that an int32 can count.
     """
-    own = jax.vmap(lambda n: noise.fold_in(noise.fold_in(keys[0], "columns"), n))(jnp.arange(reads, dtype=jnp.int32))
-    columns, spent = jax.vmap(lambda key: read_columns(constants, filters.xbar, key))(own)
-    filters = filters.replace(columns=jnp.mean(columns, axis=0))  # type: ignore[attr-defined]
+    spent = []
+    if layer.drive == "raw":
+        own = noise.fold_in(keys[0], "columns")
+        own = jax.vmap(lambda n: noise.fold_in(own, n))(jnp.arange(reads, dtype=jnp.int32))
+        columns, events = jax.vmap(lambda key: read_columns(constants, filters.xbar, key))(own)
+        filters = filters.replace(columns=jnp.mean(columns, axis=0))  # type: ignore[attr-defined]
+        spent.append(events)
 
     def currents(given):
         image, key = given
@@ -246,8 +253,8 @@ def calibrate(
     mean = jnp.mean(pooled, axis=0) if filters.mean.ndim else jnp.mean(pooled)
     seen = forward_events(layer, filters, images)
     # A class that does not happen is the default integer, the others are int32.
-    spent = jax.tree.map(lambda *parts: jnp.concatenate([n.astype(jnp.int32) for n in parts]), seen, seen, spent)
-    return filters.replace(mean=mean), spent  # type: ignore[attr-defined]
+    every = jax.tree.map(lambda *parts: jnp.concatenate([n.astype(jnp.int32) for n in parts]), seen, seen, *spent)
+    return filters.replace(mean=mean), every  # type: ignore[attr-defined]
 
 
 def read_columns(constants: Constants, xbar: Crossbar, key: Array | None) -> tuple[Array, Events]:
