@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import os
 import re
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,12 +102,7 @@ class Table(NamedTuple):
 def split(title: str) -> tuple[str, str | None]:
     """Split a column's title into name and unit: "i (uA)", "i [uA]", "i/uA", "current_A"."""
     title = title.strip()
-    for pattern in (
-        r"^(.*?)\s*[(\[]\s*([^)\]]*)\s*[)\]]$",
-        r"^(.*?)\s*/\s*(\S+)$",
-        r"^(.*)_([^_]+)$",
-        r"^(\S+)\s+(\S+)$",
-    ):
+    for pattern in TITLES:
         found = re.match(pattern, title)
         if found and found[2] in UNITS:
             return found[1].strip(), found[2]
@@ -115,9 +111,14 @@ def split(title: str) -> tuple[str, str | None]:
 
 def factor(table: Table, index: int, quantity: str, given: str | None) -> float:
     """Return what brings a column to SI units; raise UserError for a unit of something else."""
+    return 1.0 if (found := unit_of(table, index, quantity, given)) is None else found[1]
+
+
+def unit_of(table: Table, index: int, quantity: str, given: str | None) -> tuple[str, float] | None:
+    """Return a column's SI unit and what brings it there, None where it names none; raise UserError as `factor`."""
     unit = given or table.unit(index)
     if unit is None:
-        return 1.0
+        return None
     if unit not in UNITS:
         accepted = ", ".join(u for u, (base, _) in UNITS.items() if base in ACCEPTED[quantity])
         raise UserError(f"{table.name}, column {table.title(index)}: unknown unit {unit!r} (accepted: {accepted})")
@@ -127,7 +128,7 @@ def factor(table: Table, index: int, quantity: str, given: str | None) -> float:
         raise UserError(
             f"{table.name}, column {table.title(index)}: {quantity} in {unit!r} cannot be: accepted is {accepted}"
         )
-    return size
+    return base, size
 
 
 def read(source: Any, name: str | None = None) -> Table:
@@ -158,7 +159,7 @@ def _file(path: Path, name: str | None) -> Table:
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"cannot read {path}: it is no UTF-8 text ({error.reason} at byte {error.start})") from None

@@ -255,8 +255,20 @@ def _pulses(get: _Columns, v_read, up) -> Pulses:
             raise UserError(f"{table.name}, column {table.title(k)}: the conductance is constant: there is no response")
     slope = np.array([np.mean(r[len(r) // 2 :]) - np.mean(r[: len(r) // 2]) for r in (x[~np.isnan(x)] for x in g)])
     directions = slope > 0 if up is None else np.broadcast_to(np.asarray(up, bool), slope.shape)
-    normalised = v_read is None and bool(np.nanmin(g) < 0)
-    return Pulses(table.name, table.sha256, g, directions, v_read, "1" if normalised else "S")
+    return Pulses(table.name, table.sha256, g, directions, v_read, "S" if v_read is not None else _unit(get, indices, g))
+
+
+def _unit(get: _Columns, indices: list[int], g: np.ndarray) -> str:
+    """Tell whether conductances g [ramps, n] are in siemens, "S", or normalised, "1"."""
+    table = get.table
+    named = {found[0] for k in indices if (found := _table.unit_of(table, k, "g", get.units.get("g"))) is not None}
+    if "1" in named or np.nanmin(g) < 0:
+        return "1"
+    if not named and np.nanmax(g) > 0.1:
+        ramp = int(np.nanargmax(np.nanmax(g, axis=1)))
+        where = f"{table.name}, row {table.line(int(np.nanargmax(g[ramp])))}, column {table.title(indices[ramp])}"
+        raise UserError(f"{where}: {np.nanmax(g):.4g} S of a device cannot be: give g its unit (uS; 1 if normalised)")
+    return "S"
 
 
 def _retention(get: _Columns, interval, v_read) -> Retention:

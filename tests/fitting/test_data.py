@@ -73,6 +73,26 @@ def test_pulses_retention_and_windows(tmp_path):
     np.testing.assert_allclose(window.dt, 1e-3 * (k - 15.5))
 
 
+def test_normalised_pulses_are_told_from_siemens():
+    ramp = np.linspace(0.1, 1.0, 30)
+    assert fitting.read({"a": ramp, "b": ramp[::-1]}, "pulses", units={"g": "1"}).unit == "1"
+    assert fitting.read({"a (%)": 100 * ramp}, "pulses").unit == "1"
+    assert fitting.read({"a": ramp - 0.5}, "pulses").unit == "1"  # no conductance is below zero
+    assert fitting.read({"a (mS)": ramp}, "pulses").unit == "S"
+    assert fitting.read({"a": ramp}, "pulses", v_read=0.1).unit == "S"  # currents, in amperes
+    with pytest.raises(UserError, match=r"data, row 29, column 1 .*: 1 S of a device cannot be: give g its unit"):
+        fitting.read({"a": ramp}, "pulses")
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    whole = bytearray(gzip.compress(b"t,v,i\n" + b"0.125,3,4\n" * 500))
+    whole[20:30] = bytes(10)
+    path.write_bytes(bytes(whole))
+    with pytest.raises(UserError, match=r"cannot read .*a\.csv\.gz"):
+        fitting.read(path)
+
+
 def broken(**changes):
     columns = {"t": T.copy(), "v": V.copy(), "i": CURRENT.copy()}
     for name, (k, value) in changes.items():
