@@ -255,7 +255,9 @@ def _pulses(get: _Columns, v_read, up) -> Pulses:
             raise UserError(f"{table.name}, column {table.title(k)}: the conductance is constant: there is no response")
     slope = np.array([np.mean(r[len(r) // 2 :]) - np.mean(r[: len(r) // 2]) for r in (x[~np.isnan(x)] for x in g)])
     directions = slope > 0 if up is None else np.broadcast_to(np.asarray(up, bool), slope.shape)
-    return Pulses(table.name, table.sha256, g, directions, v_read, "S" if v_read is not None else _unit(get, indices, g))
+    return Pulses(
+        table.name, table.sha256, g, directions, v_read, "S" if v_read is not None else _unit(get, indices, g)
+    )
 
 
 def _unit(get: _Columns, indices: list[int], g: np.ndarray) -> str:
