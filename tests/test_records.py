@@ -60,6 +60,15 @@ def test_chips_learn(rows):
         assert filters.shape == (8, 8, 1, 12)
 
 
+def test_the_filters_may_be_of_other_devices(rows):
+    data = datasets.load("digits", n_train=600, n_test=300)
+    mixed = dataclasses.replace(SMALL, filter_kind="hard")
+    row, filters = frame.chip(mixed, "ideal", 0, data)
+    np.testing.assert_array_equal(filters, rows["hard"][1])
+    assert row["kind"] == "ideal"
+    assert row["accuracy"] != rows["ideal"][0]["accuracy"]
+
+
 def test_energy_is_that_of_the_events(rows):
     row, _ = rows["hard"]
     inference, training = row["joules"]["inference"], row["joules"]["training"]
@@ -107,6 +116,7 @@ def test_committed_results_are_of_the_recipe_and_in_the_readme(name, monkeypatch
     monkeypatch.syspath_prepend(str(STUDY))
     results = json.loads((STUDY / name / "results.json").read_text(encoding="utf-8"))
     assert results["recipe"] == json.loads(json.dumps(vars(run.load_recipe(name))))
+    assert results["own"] == run.own_settings(name)
     assert results["evaluated_on"] == "test set"
     readme = (STUDY / name / "README.md").read_text(encoding="utf-8")
     for kind, line in results["table"].items():
@@ -145,6 +155,15 @@ def test_reads_are_counted_over_the_whole_set_in_every_view(monkeypatch):
     assert as_it_is["read"] == 27 * 12 * 2 / 4  # one row of positions is not of one colour, in one image of four
     both = frame.looks(layer, filters, images, ("as it is", "up"))
     assert both["mac"] == as_it_is["mac"] == 4 * as_it_is["read"]
+
+
+def test_a_kind_of_device_may_have_settings_of_its_own(monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDY))
+    hard, normal = (run.load_recipe("cifar10", kind=kind) for kind in ("hard", "normal"))
+    own = run.own_settings("cifar10")["hard"]
+    assert hard == dataclasses.replace(normal, **own) != normal
+    assert hard.copies * hard.gain == normal.copies * normal.gain  # the same network, of more devices
+    assert run.load_recipe("cifar10", ["copies=3"], "hard").copies == 3  # what is said on the command line wins
 
 
 @pytest.mark.parametrize("change", ["thetta=1.5", "theta"])

@@ -60,6 +60,7 @@ class Recipe:
     fill: float = 1.0  # of the array's range, by a filter's target
     filter_images: int = 10_000
     filter_rate: float = 0.05
+    filter_kind: str | None = None  # of the filters' devices; None: those of the readout
     per_image: int = 48
     views: tuple[str, ...] = ("as it is",)
     epochs: int = 6
@@ -342,7 +343,9 @@ def chip(
     train_x, test_x = (x.reshape(len(x), *recipe.image) for x in (data.train_x, data.test_x))
     flat = lambda x: np.ascontiguousarray(x).reshape(len(x), -1)  # noqa: E731
     tell("filters")
-    layer, constants, filters, spent = learn_filters(recipe, kind, flat(train_x), noise.fold_in(key, "filters"))
+    layer, constants, filters, spent = learn_filters(
+        recipe, recipe.filter_kind or kind, flat(train_x), noise.fold_in(key, "filters")
+    )
     seconds = {"filters": time.process_time() - clock}
     tell("features")
     k_look = noise.fold_in(key, "look")

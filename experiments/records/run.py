@@ -29,12 +29,22 @@ SEEDS = 5
 KINDS = ("ideal", "normal", "hard")
 
 
-def load_recipe(name: str, changes: Sequence[str] = ()):
-    """Read a data set's recipe.yaml; changes as "theta=1", values in YAML."""
+def own_settings(name: str) -> dict[str, dict]:
+    """Read what a data set's recipe.yaml sets otherwise for a kind of device."""
+    import yaml
+
+    given = yaml.safe_load((HERE / name / "recipe.yaml").read_text(encoding="utf-8"))
+    return {kind: given[kind] for kind in KINDS if kind in given}
+
+
+def load_recipe(name: str, changes: Sequence[str] = (), kind: str = "normal"):
+    """Read a data set's recipe.yaml for a kind of device; changes as "theta=1", values in YAML."""
     import frame
     import yaml
 
     given = yaml.safe_load((HERE / name / "recipe.yaml").read_text(encoding="utf-8"))
+    own = {other: given.pop(other, {}) for other in KINDS}
+    given |= own[kind]
     known = [field.name for field in dataclasses.fields(frame.Recipe)]
     for change in changes:
         key, sign, value = change.partition("=")
@@ -70,7 +80,7 @@ def one_chip(name: str, kind: str, seed: int, wanted) -> None:
     def tell(text):
         print(f"{name} {kind} {seed}: {text} ({time.perf_counter() - clock:.0f} s)", flush=True)
 
-    recipe = load_recipe(name, wanted.set)
+    recipe = load_recipe(name, wanted.set, kind)
     row, filters = frame.chip(recipe, kind, seed, load_data(recipe, wanted), tell)
     row["recipe"] = vars(recipe)
     row["seconds"] = time.perf_counter() - clock
@@ -125,9 +135,10 @@ def _path(name: str, kind: str, seed: int, wanted) -> Path:
 
 def _rows(name: str, wanted) -> list[dict]:
     """Return the rows of the chips that are there; ends the program where one is of another recipe."""
-    ours, rows = json.loads(json.dumps(vars(load_recipe(name, wanted.set)))), []
+    recipes, rows = {kind: load_recipe(name, wanted.set, kind) for kind in KINDS}, []
     for path in sorted(_path(name, "ideal", 0, wanted).parent.glob("*_*.json")):
         row = json.loads(path.read_text(encoding="utf-8"))
+        ours = json.loads(json.dumps(vars(recipes[row["kind"]])))
         if (theirs := row.pop("recipe")) != ours:
             changed = ", ".join(sorted(key for key in ours if theirs.get(key) != ours[key]))
             sys.exit(f"{path} is of another recipe ({changed}): give another folder with --work")
@@ -169,6 +180,7 @@ def collect(name: str, wanted) -> dict:
         "data_set": name,
         "evaluated_on": "held-out tenth of the training set" if wanted.held_out else "test set",
         "recipe": vars(load_recipe(name, wanted.set)),
+        "own": own_settings(name),  # of a kind of device, in place of the recipe's
         "table": table,
         "chips": rows,
         "made_with": {"jax": jax.__version__, "python": platform.python_version(), "machine": platform.machine()},
