@@ -173,6 +173,13 @@ def test_a_change_that_is_none_is_refused(change, monkeypatch):
         run.load_recipe("mnist", [change])
 
 
+def test_reads_of_a_large_readout_are_counted_beyond_int32():
+    recipe = dataclasses.replace(SMALL, copies=2)
+    xbar = frame.array("hard", (2 * 30_000, 10), (60_000, 10), frame.jax.random.key(0))
+    reads = frame.readout_reads(recipe, xbar, np.ones((2000, 30_000), np.uint16), part=500)
+    assert (reads["mac"], reads["read"]) == (2 * 60_000 * 10, 2 * 10)  # 2.4e9 in all
+
+
 def test_chips_of_another_recipe_are_refused(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(STUDY))
     wanted = SimpleNamespace(work=tmp_path, held_out=False, set=["theta=1.5"])

@@ -362,9 +362,7 @@ def chip(
     seconds["all"] = time.process_time() - clock
     row = {"kind": kind, "seed": seed, "accuracy": right, "online": curve, "samples": samples, "cpu_seconds": seconds}
     if kind != "ideal":
-        seen = np.tile(np.sum(test > 0, axis=0), recipe.copies)
-        own = energy.total(crossbar.read_events(state.xbar, jnp.asarray(seen), len(test)))
-        reads = {name: n / len(test) for name, n in own.items()}
+        reads = readout_reads(recipe, state.xbar, test)
         per = {
             "inference": {"filters": looks(layer, filters, test_x, ("as it is",)), "readout": reads},
             "training": {
@@ -382,6 +380,18 @@ def chip(
         row["filters_learning"] = {"events": spent, "joules": joules(spent)}
     shape = (recipe.size, recipe.size, recipe.image[2], recipe.filters)
     return row, np.asarray(crossbar.weights(filters.xbar)).reshape(shape)
+
+
+def readout_reads(recipe: Recipe, xbar: crossbar.Crossbar, cache: np.ndarray, part: int = 1000) -> dict:
+    """Mean events of the readout's reads of cached features [n, F]."""
+    spent = dict.fromkeys(energy.FIELDS, 0)
+    # A ledger counts in int32: ten thousand images of CIFAR-10 are more than that holds.
+    for start in range(0, len(cache), part):
+        some = cache[start : start + part]
+        seen = np.tile(np.sum(some > 0, axis=0), recipe.copies)
+        own = energy.total(crossbar.read_events(xbar, jnp.asarray(seen), len(some)))
+        spent = {name: n + own[name] for name, n in spent.items()}
+    return {name: n / len(cache) for name, n in spent.items()}
 
 
 def looks(layer, filters, images: np.ndarray, views: tuple[str, ...]) -> dict:
