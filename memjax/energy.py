@@ -97,8 +97,17 @@ def count(x: Array) -> Array:
 
 
 def total(events: Events, axis: int | tuple[int, ...] | None = None) -> dict[str, Any]:
-    """Sum counts on the host: Python integers over everything, or int64 arrays over the given axis."""
+    """Sum counts on the host: Python integers over everything, or int64 arrays over the given axis.
+
+    Raises ValueError for a count below zero: one part of a ledger, as one call of `crossbar.read_events`, holds no more
+    than an int32 does, and what exceeds that comes round.
+    """
     counts = {name: np.asarray(getattr(events, name), np.int64) for name in FIELDS}
+    for name, number in counts.items():
+        if np.any(number < 0):
+            raise ValueError(
+                f"energy: {name} = {np.min(number)}: accepted is 0 to {2**31 - 1} a part: count fewer samples in each"
+            )
     if axis is None:
         return {name: int(np.sum(number)) for name, number in counts.items()}
     # A class that never happens may be the scalar 0 beside arrays.

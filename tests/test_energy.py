@@ -58,6 +58,14 @@ def test_totals_do_not_overflow():
     assert energy.joules({name: value * 10**12 for name, value in found.items()})["e_min"] > 0
 
 
+def test_a_part_that_has_come_round_is_refused():
+    xbar = crossbar.create(devices.get("exponential"), (10_000, 10))
+    delivered = jnp.full(10_000, 20_000, jnp.int32)
+    spent = crossbar.read_events(xbar, delivered, 20_000)  # 4e9 MACs
+    with pytest.raises(ValueError, match="energy: mac = -[0-9]+: accepted is 0 to 2147483647 a part"):
+        energy.total(spent)
+
+
 def test_totals_over_one_axis():
     events = Events(*(jnp.arange(6, dtype=jnp.int32).reshape(2, 3) * k for k in range(1, 7)))
     found = energy.total(events, axis=1)
