@@ -254,7 +254,7 @@ def _block(readout: Readout, lines: _Lines, state: _Round, block: Any) -> tuple[
         inputs = jnp.where((slots <= slot)[:, None], own_now, own_before)
         sent = e * (settings.leak ** age.astype(e.dtype))[:, None]
         a = settings.leak**lines.period * a + jnp.matmul(inputs.T, sent, precision="highest").reshape(a.shape)
-        threshold = settings.fire_at * settings.step
+        threshold = accumulator.threshold(settings, xbar)
         fired = accumulator.fire(a, threshold)
         wanted = jnp.pad(fired.reshape(-1, cols), ((0, 0), (0, active.shape[1] - cols)))
         pulses = programming.push_pull(part, jnp.where(active, wanted, 0).reshape(1, -1))
