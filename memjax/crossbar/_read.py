@@ -61,7 +61,7 @@ def read(
         partial = jnp.einsum("...rm,rmc->...rc", tiles, net)
     if noise is not None:
         partial = partial + _drawn(noise_sd(xbar, v, noise, each_tile=True), key)
-    return periphery.sum_tiles(adc, partial, per_tile=per_tile)
+    return periphery.sum_tiles(adc, partial, per_tile=per_tile, active=_on(xbar))
 
 
 def cache(xbar: Crossbar) -> Crossbar:
@@ -101,7 +101,7 @@ def noise_sd(xbar: Crossbar, v: Array, sigma: Any, *, back: bool = False, each_t
     """
     if each_tile:
         power = jnp.sum(by_tile(v * v, (xbar.active.shape[0], xbar.tile[0])), axis=-1, keepdims=True)
-        power = jnp.where(jnp.repeat(xbar.active, xbar.tile[1], axis=1)[:, : xbar.shape[1]], power, 0)
+        power = jnp.where(_on(xbar), power, 0)
         return sigma * conductance_range(xbar) * jnp.sqrt(xbar.polarity * power)
     active, (m, n), lines = (
         (xbar.active.T, xbar.tile[::-1], xbar.shape[0]) if back else (xbar.active, xbar.tile, xbar.shape[1])
@@ -142,6 +142,11 @@ def _seen(xbar: Crossbar, wires: Wires | None) -> Array:
     if wires is None and not solves(xbar):
         return lossy_lines(xbar)
     return effective_lines(xbar, xbar.wires if wires is None else wires)
+
+
+def _on(xbar: Crossbar) -> Array:
+    """Return which tiles of every column are active [R, cols]."""
+    return jnp.repeat(xbar.active, xbar.tile[1], axis=1)[:, : xbar.shape[1]]
 
 
 def _drawn(sd: Array, key: Array | None) -> Array:
