@@ -102,13 +102,13 @@ def noise_sd(xbar: Crossbar, v: Array, sigma: Any, *, back: bool = False, each_t
     if each_tile:
         power = jnp.sum(by_tile(v * v, (xbar.active.shape[0], xbar.tile[0])), axis=-1, keepdims=True)
         power = jnp.where(_on(xbar), power, 0)
-        return sigma * conductance_range(xbar) * jnp.sqrt(xbar.polarity * power)
+        return sigma * conductance_range(xbar) * _root(xbar.polarity * power)
     active, (m, n), lines = (
         (xbar.active.T, xbar.tile[::-1], xbar.shape[0]) if back else (xbar.active, xbar.tile, xbar.shape[1])
     )
     reach = jnp.repeat(active.astype(v.dtype), m, axis=0)[: v.shape[-1]]
     power = jnp.repeat((v * v) @ reach, n, axis=-1)[..., :lines]
-    return sigma * conductance_range(xbar) * jnp.sqrt(xbar.polarity * power)
+    return sigma * conductance_range(xbar) * _root(xbar.polarity * power)
 
 
 def read_events(xbar: Crossbar, delivered: Array, vectors: Array | int = 1, *, back: bool = False) -> Events:
@@ -147,6 +147,12 @@ def _seen(xbar: Crossbar, wires: Wires | None) -> Array:
 def _on(xbar: Crossbar) -> Array:
     """Return which tiles of every column are active [R, cols]."""
     return jnp.repeat(xbar.active, xbar.tile[1], axis=1)[:, : xbar.shape[1]]
+
+
+def _root(power: Array) -> Array:
+    """Return sqrt(power), with a gradient of 0 at 0: an input without noise is no reason for one that is not finite."""
+    some = power != 0
+    return jnp.where(some, jnp.sqrt(jnp.where(some, power, jnp.ones_like(power))), jnp.zeros_like(power))
 
 
 def _drawn(sd: Array, key: Array | None) -> Array:
