@@ -187,7 +187,7 @@ def read_work(g: Array, v: Array, time: Any) -> Array:
     g [P, rows, cols] [S] as `crossbar.conductance` gives it (inactive tiles are zero): linear devices between driven
     word lines and bit lines at virtual ground. time is the read time [s], or the pulse width of each input [..., rows].
     """
-    return jnp.tensordot(v * v * time, jnp.sum(g, axis=(0, 2)), 1)
+    return jnp.tensordot(v * v * time, jnp.sum(g, axis=(0, 2)), 1, precision="highest")
 
 
 def write_work(g_before: Array, g_after: Array, v: Array, time: Any) -> Array:

@@ -56,9 +56,9 @@ def read(
     else:
         net = _seen(xbar, wires)
         if adc is None:
-            i = jnp.tensordot(tiles, net, 2)
+            i = jnp.tensordot(tiles, net, 2, precision="highest")
             return i if noise is None else i + _drawn(noise_sd(xbar, v, noise), key)
-        partial = jnp.einsum("...rm,rmc->...rc", tiles, net)
+        partial = jnp.einsum("...rm,rmc->...rc", tiles, net, precision="highest")
     if noise is not None:
         partial = partial + _drawn(noise_sd(xbar, v, noise, each_tile=True), key)
     return periphery.sum_tiles(adc, partial, per_tile=per_tile, active=_on(xbar))
@@ -90,7 +90,7 @@ def read_back(
         i = i.reshape(*i.shape[:-2], -1)[..., : xbar.shape[0]]
     else:
         net = _seen(xbar, wires)
-        i = (v @ net.reshape(-1, net.shape[-1]).T)[..., : xbar.shape[0]]
+        i = jnp.matmul(v, net.reshape(-1, net.shape[-1]).T, precision="highest")[..., : xbar.shape[0]]
     return i if noise is None else i + _drawn(noise_sd(xbar, v, noise, back=True), key)
 
 
@@ -107,7 +107,7 @@ def noise_sd(xbar: Crossbar, v: Array, sigma: Any, *, back: bool = False, each_t
         (xbar.active.T, xbar.tile[::-1], xbar.shape[0]) if back else (xbar.active, xbar.tile, xbar.shape[1])
     )
     reach = jnp.repeat(active.astype(v.dtype), m, axis=0)[: v.shape[-1]]
-    power = jnp.repeat((v * v) @ reach, n, axis=-1)[..., :lines]
+    power = jnp.repeat(jnp.matmul(v * v, reach, precision="highest"), n, axis=-1)[..., :lines]
     return sigma * conductance_range(xbar) * _root(xbar.polarity * power)
 
 

@@ -64,7 +64,7 @@ def collected(params: AccumulatorParams, state: Accumulator, xbar: Crossbar, tur
     since = (last - own) % period  # calls since each line had its turn
     factor = jnp.where(age[:, None] < since[None, :], params.leak ** age[:, None].astype(state.a.dtype), 0.0)
     a = state.a * (params.leak ** since.astype(state.a.dtype))[None, :, None]
-    a = a + jnp.einsum("trl,tl,tc->rlc", state.pre, factor, state.b)
+    a = a + jnp.einsum("trl,tl,tc->rlc", state.pre, factor, state.b, precision="highest")
     return a.reshape(-1, xbar.shape[1])[: xbar.shape[0]]
 
 
@@ -90,7 +90,7 @@ def step(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key, turn)
     left = jnp.where(age > 0, params.leak ** age.astype(b.dtype), 0.0)
     recent = left[:, None, None] * jax.lax.dynamic_slice_in_dim(state.pre, start, params.lines, axis=2)
     old = keep(jax.lax.dynamic_slice_in_dim(state.a, start, params.lines, axis=1))
-    a = params.leak**period * old + jnp.einsum("trl,tc->rlc", recent, state.b)
+    a = params.leak**period * old + jnp.einsum("trl,tc->rlc", recent, state.b, precision="highest")
     a = keep(a + jax.lax.dynamic_slice_in_dim(pre, start, params.lines, axis=1)[:, :, None] * b[None, None, :])
     own = params.own
     if own is not None:  # a line of the last tile that does not exist has no pulses, whatever its own step
