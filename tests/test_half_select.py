@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from memjax import crossbar, devices
+from memjax import crossbar, devices, variation
+from memjax.config._variation import HalfSelect as HalfSelectSection
 from memjax.crossbar import HalfSelect, Lines
 
 LINEAR, ION, VTEAM = (devices.get(name) for name in ("exponential", "linear_ion_drift", "vteam"))
@@ -152,6 +153,18 @@ def test_severity_zero_and_stuck_and_inactive_devices_do_not_move():
     for scheme in crossbar.SCHEMES:
         off, _ = crossbar.write(array(0.0, scheme), pulses, 1e-8, KEY)
         np.testing.assert_array_equal(crossbar.conductance(off), crossbar.conductance(plain))
+
+
+def test_the_share_is_that_of_the_scheme():
+    pulses = jnp.zeros((2, *SHAPE)).at[0, 0, 1].set(1.0)
+    for scheme, share in zip(crossbar.SCHEMES, (1 / 2, 1 / 3), strict=True):
+        plain, _ = crossbar.write(array(share, scheme), pulses, 1e-8, None)
+        own, _ = crossbar.write(replace(array(), half_select=HalfSelect(scheme=scheme)), pulses, 1e-8, None)
+        np.testing.assert_array_equal(crossbar.conductance(own), crossbar.conductance(plain))
+        chip = variation.Nonidealities(half_select=HalfSelect(scheme=scheme))
+        assert chip.with_severity({"half_select": 0.5}).scaled("half_select").share == share / 2
+        assert HalfSelectSection(scheme=scheme).share == share
+        assert HalfSelectSection(scheme=scheme, share=0.1).share == 0.1
 
 
 def test_the_share_is_traced_and_the_scheme_is_checked():

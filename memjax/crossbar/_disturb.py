@@ -39,7 +39,7 @@ def disturb(xbar: Crossbar, pulses: Array, rows: Array | Lines, dt: Any, key: Ar
         peaks = (None, None) if xbar.device.switching == "programmed" else _peaks(own, longest)
         for part, direction in enumerate((sign, -sign) if half.scheme == "third" else (sign,)):
             drawn = None if key is None else draws.fold_in(draws.fold_in(key, "half-select"), 2 * number + part)
-            v = direction * half.share * xbar.v_write
+            v = direction * half.fraction * xbar.v_write
             states = _pulse(xbar, states, counts[part], peaks[part], v, dt, drawn)
     return changed(xbar, states)
 
