@@ -11,7 +11,8 @@ def keep(x: Array) -> Array:
     XLA on a CPU fuses an elementwise chain into every consumer, so a few hundred values that meet a matrix are worked
     out once for every element of the matrix, and a slice that is read after its array was updated makes it copy the
     whole array. It never fuses the operand of a product, so x is written as a product with an identity.
-    (`lax.optimization_barrier` is dropped before fusion there.)
+    (`lax.optimization_barrier` is dropped before fusion there.) A value that is not finite spreads to the eight of its
+    row: 0 times it is NaN.
     """
     # Eight wide, the chain before it is vectorised; x on the left, vmap makes the product longer and not many.
     rows = jnp.pad(x.reshape(-1), (0, -x.size % 8)).reshape(-1, 8)

@@ -128,11 +128,12 @@ def cmos_breakdown(
 ) -> dict[str, float]:
     """Price the same work done digitally [J]: one MAC a weight, and one write a weight update.
 
-    The update stands in the class that asked for it: accumulate where there are accumulators, else pulse.
+    The update stands in the class that asked for it: accumulate where there are accumulators, else pulse. A class that
+    `counts` leaves out has not happened.
     """
-    updates = {"accumulate": counts["accumulate"]} if counts["accumulate"] else {}
-    updates = updates or {"pulse": counts["pulse"] / devices_per_weight}
-    mac = {"mac": (cmos.mac or 0.0) * counts["mac"] / devices_per_weight}
+    updates = {"accumulate": counts["accumulate"]} if counts.get("accumulate", 0) else {}
+    updates = updates or {"pulse": counts.get("pulse", 0) / devices_per_weight}
+    mac = {"mac": (cmos.mac or 0.0) * counts.get("mac", 0) / devices_per_weight}
     return mac | {name: (cmos.write or 0.0) * number for name, number in updates.items()}
 
 
@@ -196,7 +197,7 @@ def read_work(g: Array, v: Array, time: Any) -> Array:
     g [P, rows, cols] [S] as `crossbar.conductance` gives it (inactive tiles are zero): linear devices between driven
     word lines and bit lines at virtual ground. time is the read time [s], or the pulse width of each input [..., rows].
     """
-    return jnp.tensordot(v * v * time, jnp.sum(g, axis=(0, 2)), 1)
+    return jnp.tensordot(v * v * time, jnp.sum(g, axis=(0, 2)), 1, precision="highest")
 
 
 def write_work(g_before: Array, g_after: Array, v: Array, time: Any) -> Array:

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
+from jax.core import Tracer
 
 from memjax import crossbar, noise, programming
 from memjax.crossbar import Crossbar
@@ -109,9 +110,9 @@ def learn(
     rates [S] is eta; sample s has the key fold_in(key, first + s) and the turn first + s. S and `first` are whole
     rounds of turns. Returns the readout and what the samples left [S].
 
-    Raises ValueError for a number of samples that is no whole number of rounds, an accumulator without turns or with
-    own steps, or an array with wires, half-selection or devices that change at rest: their other lines are not left
-    alone.
+    Raises ValueError for a number of samples that is no whole number of rounds, a `first` that begins none (a traced
+    one is believed), an accumulator without turns or with own steps, or an array with wires, half-selection or devices
+    that change at rest: their other lines are not left alone.
     """
     lines = _Lines.of(readout)
     samples = len(x)
@@ -119,6 +120,10 @@ def learn(
         raise ValueError(
             f"readout: {samples} samples: accepted is a multiple of {lines.period}, the calls until every word line "
             "had its turn"
+        )
+    if not isinstance(first, Tracer) and int(first) % lines.period:
+        raise ValueError(
+            f"readout: first = {first}: accepted is a multiple of {lines.period}, where a round of turns begins"
         )
     turns = first + jnp.arange(samples, dtype=jnp.int32)
     keys = jax.vmap(lambda turn: jax.random.fold_in(key, turn))(turns)
@@ -248,31 +253,32 @@ def _block(readout: Readout, lines: _Lines, state: _Round, block: Any) -> tuple[
         own_before, own_now = (jax.lax.dynamic_index_in_dim(x, slot, 1, keepdims=False) for x in (before, now))
         seen = jax.lax.dynamic_index_in_dim(y, slot, keepdims=False)
         wrong = error(constants, seen, label)
-        e = jax.lax.dynamic_update_index_in_dim(e, rate * wrong, slot, 0)
+        wanted = rate * wrong
+        e = jax.lax.dynamic_update_index_in_dim(e, wanted, slot, 0)
         # What the lines have collected since their last turn, this sample's share included.
         age = (slot - slots) % lines.period
         inputs = jnp.where((slots <= slot)[:, None], own_now, own_before)
         sent = e * (settings.leak ** age.astype(e.dtype))[:, None]
         a = settings.leak**lines.period * a + jnp.matmul(inputs.T, sent, precision="highest").reshape(a.shape)
-        threshold = settings.fire_at * settings.step
+        threshold = accumulator.threshold(settings, xbar)
         fired = accumulator.fire(a, threshold)
-        wanted = jnp.pad(fired.reshape(-1, cols), ((0, 0), (0, active.shape[1] - cols)))
-        pulses = programming.push_pull(part, jnp.where(active, wanted, 0).reshape(1, -1))
+        spread = jnp.pad(fired.reshape(-1, cols), ((0, 0), (0, active.shape[1] - cols)))
+        pulses = programming.push_pull(part, jnp.where(active, spread, 0).reshape(1, -1))
         this = replace(part, params=params, state=devices, faults=faults)
         this, events = crossbar.write(this, pulses, constants.write_time, noise.fold_in(key, "write"), max_pulses=1)
         assert this.net is not None  # it was kept, and a write keeps it true
         after = jnp.where(active, this.net.reshape(active.shape), 0)[:, :cols]
         change = (xbar.v_read / unit) * (after - net.reshape(after.shape))
         y = y + jnp.matmul(own_now, change, precision="highest")
-        return (y, e), (this.state, after.reshape(net.shape), a - threshold * fired, seen, count(wrong), events)
+        return (y, e), (this.state, after.reshape(net.shape), a - threshold * fired, seen, count(wanted), events)
 
     given = (state.devices, state.net, state.a, jax.tree.map(own, xbar.params), _own_faults(xbar, own))
-    (_, e), (devices, net, a, seen, wrong, written) = jax.lax.scan(
+    (_, e), (devices, net, a, seen, changed, written) = jax.lax.scan(
         turn, (y, state.e), (*given, labels, rates, keys, slots)
     )
     reads = jax.vmap(lambda x: crossbar.read_events(xbar, x[: xbar.shape[0]] != 0))(x)
     inputs = jnp.sum(x != 0, axis=1, dtype=jnp.int32)
-    written = written + Events(accumulate=wrong * inputs)
+    written = written + Events(accumulate=changed * inputs)
     return _Round(devices, net, a, now, e), Record(hits(seen, labels), reads, written)
 
 

@@ -465,6 +465,26 @@ def test_gradients_flow_through_devices_and_pulses(x64):
     assert found != 0
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_noisy_read_has_a_gradient_where_nothing_is_read(back, x64):
+    """The noise of an input is sd |v|: at 0 the gradient is taken as 0, elsewhere it is v / |v|."""
+    xbar, read = random_array()[0], crossbar.read_back if back else crossbar.read
+    v, key = np.zeros(xbar.shape[1 if back else 0]), jax.random.key(0)
+    xbar = switched_off(xbar, (0, 0))
+
+    def gradient(v, noise):
+        return jax.grad(lambda v: jnp.sum(read(xbar, v, noise=noise, key=key)))(jnp.asarray(v))
+
+    quiet = gradient(v, 0.0)
+    np.testing.assert_array_equal(gradient(v, 0.02), quiet)
+    assert np.any(np.asarray(quiet) != 0)
+    v[-1] = 0.1
+    drawn = read(xbar, jnp.asarray(v), noise=0.02, key=key) - read(xbar, jnp.asarray(v))
+    np.testing.assert_allclose((gradient(v, 0.02) - quiet)[-1], jnp.sum(drawn) / 0.1, rtol=1e-9)
+    each_tile = jax.grad(lambda v: jnp.sum(crossbar.noise_sd(xbar, v, 0.02, each_tile=True)))
+    assert np.all(np.isfinite(each_tile(jnp.zeros(xbar.shape[0]))))
+
+
 # --- bad input ----------------------------------------------------------------------------------------------------
 
 

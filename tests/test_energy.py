@@ -119,6 +119,13 @@ def test_counts_from_before_a_class_existed_are_priced_alike():
     assert energy.joules(old) == energy.joules(COUNTS)
 
 
+def test_a_class_that_is_left_out_has_not_happened():
+    for name, number in COUNTS.items():
+        whole = dict.fromkeys(energy.FIELDS, 0) | {name: number}
+        assert energy.joules({name: number}) == energy.joules(whole)
+    assert set(energy.joules({}).values()) == {0}
+
+
 def test_latency_one_after_another_and_side_by_side():
     prices = energy.MEMRISTOR._replace(adc_time=1e-9)
     serial = energy.latency(COUNTS, prices)

@@ -41,6 +41,13 @@ def test_reads_are_those_of_the_solution(pair):
     np.testing.assert_array_equal(crossbar.read(kept, v, wires=WIRES), exact)
 
 
+def test_a_tile_that_is_switched_on_has_its_losses(pair):
+    solved, kept = pair
+    scale = np.abs(crossbar.read(solved, volts(13))).max()
+    on, exact = (crossbar.set_active(array, 1, 0, True) for array in (crossbar.cache(kept), solved))
+    np.testing.assert_allclose(crossbar.read(on, volts(13)), crossbar.read(exact, volts(13)), rtol=0, atol=2e-6 * scale)
+
+
 def test_a_device_written_alone_gets_the_voltage_of_the_solution(pair):
     solved, kept = pair
     # One device a tile and polarity, so that no other pulse shares its lines; the tile that is off has none.

@@ -386,3 +386,16 @@ def test_c2c_noise_is_drawn_at_every_write():
 def test_bad_input(change, message):
     with pytest.raises(ValueError, match=message):
         make(**change)
+
+
+@pytest.mark.parametrize("lines", [1, None])
+def test_every_product_asks_for_full_precision(lines):
+    """Else it is taken with ten bits of mantissa on a GPU, where this test does not run."""
+    settings = AccumulatorParams(step=0.025, lines=lines)
+    learner, init = network.functional(lambda key: make(settings=settings, physics=Physics(read_noise=0.02)))
+    state = jax.eval_shape(init, jax.random.key(0))
+    x, turn = jnp.ones(SIZES[0]), jnp.asarray(0, jnp.int32)
+    program = jax.jit(learner.learn).lower(state, x, turn, (0.1, 0.1), jax.random.key(0), turn).as_text()
+    products = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
+    assert len(products) > 8
+    assert [line for line in products if "precision = [HIGHEST, HIGHEST]" not in line] == []

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from memjax import config, crossbar, devices, learning, monte_carlo, training, variation
+from memjax import config, crossbar, devices, learning, monte_carlo, network, training, variation
 from memjax.crossbar import HalfSelect
+from memjax.programming import tiki_taka
 from memjax.thermal import Params as Network
 from memjax.thermal import steady
 
@@ -210,6 +211,35 @@ WHOLE = {
     "breakdown": {"life": 1e5}, "heat": {"ambient": 330.0, "duty": 0.5, "g_side": 1e-6},
     "sample_period": 0.02, "age_every": 5,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_an_array_of_the_programmer_ages_beside_the_layers(warm):
+    """Tiki-Taka's A drifts by the power law as C does, and is as warm."""
+    heat = variation.Heat(Network(1e8, 1e-15, 0.0, 350.0), duty=0.5) if warm else None
+    chip = variation.Nonidealities(drift=variation.Drift(0.2), flicker=variation.Flicker(0.0), heat=heat)
+    arch = network.Architecture(variation.dress(chip, LINEAR), (5, 4, 3), (3, 3), 2, programmer="tiki_taka")
+    made = network.Chip(NOMINAL, nonidealities=chip, device=LINEAR)
+    net = network.EdgeNetwork(arch, made, network.Physics(), tiki_taka.Params(0.01), key=jax.random.key(0))
+    layer, physics = net.hidden, net.physics.get_value()
+
+    def arrays():
+        return layer.array(physics), layer.volatile.get_value().fast
+
+    before = [crossbar.conductance(x) for x in arrays()]
+    net.age(1e5, jax.random.key(1))
+    for x, g in zip(arrays(), before, strict=True):
+        faster = 1.0
+        if warm:
+            kelvin = variation.field_of(x.params, "temperature").reshape(2, 6, 6)[:, :5, :4]
+            assert np.all(kelvin > 350)  # beyond the ambient: reads warm it
+            faster = np.exp(-1.0 / 8.617333e-5 * (1 / kelvin - 1 / 300))
+        np.testing.assert_allclose(crossbar.conductance(x) / g, (1 + 1e5 * faster) ** -0.2, rtol=1e-3)
+    rested = layer.volatile.get_value()
+    net.age(1e5, jax.random.key(1), jnp.asarray(False))
+    chex.assert_trees_all_equal(layer.volatile.get_value(), rested)
+    net.age(1e9, jax.random.key(1), jnp.asarray(True))
+    assert np.all(crossbar.conductance(arrays()[1]) < 0.5 * crossbar.conductance(rested.fast))
 
 
 def test_a_config_names_them_all():

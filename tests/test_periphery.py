@@ -339,6 +339,22 @@ def test_converting_every_tile_against_converting_the_sum(x64):
     np.testing.assert_allclose(sum_tiles(own, partial[:50]), wanted, atol=1e-18)
 
 
+@pytest.mark.parametrize("per_tile", [True, False])
+def test_tiles_that_are_off_do_not_convert(per_tile, x64):
+    """Neither an offset nor half an LSB comes from them: the same as of the tiles that are on, one by one."""
+    xbar, v = array((24, 10), (8, 5)), V_READ * inputs(3, 24, low=-1.0)
+    on = np.array([[True, False], [False, False], [True, False]])
+    for r, c in np.argwhere(~on):
+        xbar = crossbar.set_active(xbar, r, c, False)
+    out = ADC(low=-3e-4, high=3e-4, bits=6, offset=5e-6, grid="mid_rise")
+    found = crossbar.read(xbar, v, adc=out, per_tile=per_tile)
+    net = np.asarray(crossbar.net_conductance(xbar)).reshape(3, 8, 10)
+    partial = np.einsum("srm,rmc->src", np.asarray(v).reshape(3, 3, 8), net)[..., :5]
+    apart = np.asarray(adc(out, jnp.asarray(partial[:, on[:, 0]]))).sum(1)
+    wanted = apart if per_tile else np.asarray(adc(out, jnp.asarray(partial.sum(1))))
+    np.testing.assert_allclose(found, np.concatenate([wanted, np.zeros((3, 5))], axis=1), atol=1e-18)
+
+
 def test_conversions_by_hand():
     """A 5 x 4 array in 2 x 2 tiles, the last row of tiles half padding; tile (1, 0) off."""
     active = jnp.ones((3, 2), bool).at[1, 0].set(False)

@@ -72,17 +72,17 @@ def test_blocks_equal_the_plain_loop_with_all_that_is_drawn():
     )
 
 
-def numpy_loop(x, labels, margin):
+def numpy_loop(x, labels, rates, margin):
     """What the docstrings say, one device at a time."""
     up = np.full((2, ROWS, COLS), 0.5)
     a, step, unit = np.zeros((ROWS, COLS)), 1 / LEVELS, 2 / LEVELS
     counts, right = {"mac": [], "read": [], "accumulate": [], "pulse": []}, []
-    for turn, (sample, label) in enumerate(zip(x, labels, strict=True)):
+    for turn, (sample, label, eta) in enumerate(zip(x, labels, rates, strict=True)):
         y = sample @ (up[0] - up[1])
         p = np.exp(GAIN * (y - y.max()))
         e = np.eye(COLS)[label] - p / p.sum()
         e = np.where(np.abs(e) < margin, 0, e)
-        a = LEAK * a + ETA * np.outer(sample, e)
+        a = LEAK * a + eta * np.outer(sample, e)
         right.append(np.argmax(y) == label)
         pulses = 0
         for i in range(ROWS):
@@ -99,15 +99,16 @@ def numpy_loop(x, labels, margin):
                     pulses += 1
         counts["mac"].append(2 * COLS * np.count_nonzero(sample))
         counts["read"].append(2 * COLS)
-        counts["accumulate"].append(np.count_nonzero(sample) * np.count_nonzero(e))
+        counts["accumulate"].append(np.count_nonzero(sample) * np.count_nonzero(eta * e))
         counts["pulse"].append(pulses)
     return up[0] - up[1], right, counts
 
 
 def test_blocks_equal_a_numpy_loop():
     x, labels, rates = samples(40 * PERIOD, seed=1)
+    rates = rates.at[5:8].set(0.0)  # samples that are looked at and not learned
     found, record = jax.jit(readout.learn)(make(margin=MARGIN), x, labels, rates, jax.random.key(0))
-    weights, right, counts = numpy_loop(np.asarray(x), np.asarray(labels), MARGIN)
+    weights, right, counts = numpy_loop(*(np.asarray(each) for each in (x, labels, rates)), MARGIN)
     np.testing.assert_allclose(crossbar.weights(found.xbar), weights, atol=2e-5)
     np.testing.assert_array_equal(record.correct, right)
     events = {"mac": record.inference.mac, "read": record.inference.read}
@@ -168,6 +169,8 @@ def test_what_it_refuses():
     x, labels, rates = samples(PERIOD + 1)
     with pytest.raises(ValueError, match="multiple of 4"):
         readout.learn(make(), x, labels, rates, jax.random.key(0))
+    with pytest.raises(ValueError, match="first = 3: accepted is a multiple of 4"):
+        readout.learn(make(), x[:PERIOD], labels[:PERIOD], rates[:PERIOD], jax.random.key(0), 3)
     with pytest.raises(ValueError, match="accumulator with turns"):
         readout.learn(make(lines=None), x, labels, rates, jax.random.key(0))
     own = make()

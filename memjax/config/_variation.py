@@ -80,8 +80,18 @@ class Retention(Section):
 class HalfSelect(Section):
     """What a write does to the other devices on its lines."""
 
-    share: Share = Field(default=0.5, description="of the write voltage (pulsed models: what it amounts to)")
+    share: Share = Field(
+        default=0.5,
+        description="of the write voltage (pulsed models: what it amounts to); left out: 1/2 or 1/3, as the scheme",
+    )
     scheme: Literal["half", "third"] = Field(default="half", description="V/2 or V/3")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_scheme(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "share" not in value and value.get("scheme") == "third":
+            return {**value, "share": 1 / 3}
+        return value
 
 
 class Endurance(Section):

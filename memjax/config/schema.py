@@ -174,7 +174,9 @@ class Learning(Section):
     sign_threshold: NotNegative = Field(default=0.0, description="weight change above which a pulse fires (sign)")
     accumulator_leak: Share = Field(default=1.0, description="share of the accumulated change left after a sample")
     measured_pulses: Annotated[Count, Field(ge=0)] = Field(
-        default=0, description="pulses of the trains that measure every weight's own step before it learns; 0: nominal"
+        default=0,
+        description="pulses of the trains that measure every weight's own step before it learns (not in the energy of "
+        "a run: 4 times as many a device); 0: nominal",
     )
     measured_reads: AtLeastOne = Field(default=16, description="reads that are averaged in these measurements")
     init_gain: NotNegative = Field(default=1.5, description="sd of the first array's weights, times sqrt(n_inputs)")

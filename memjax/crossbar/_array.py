@@ -14,13 +14,18 @@ SCHEMES = ("half", "third")
 class HalfSelect:
     """What pulses do to the other devices on their lines.
 
-    share   of the write voltage that a half-selected device sees: 1/2 or 1/3 for the scheme; for a device that takes
-            one pulse a step, and scales with the voltage, what such a voltage amounts to. 0 switches it off
+    share   of the write voltage that a half-selected device sees, None: the scheme's, 1/2 or 1/3; for a device that
+            takes one pulse a step, and scales with the voltage, what such a voltage amounts to. 0 switches it off
     scheme  "half" (V/2) or "third" (V/3: devices on no written line see the opposite voltage)
     """
 
-    share: Any = 0.5
+    share: Any = None
     scheme: str = struct.field(pytree_node=False, default="half")
+
+    @property
+    def fraction(self) -> Any:
+        """The share, or where there is none that of the scheme."""
+        return (1 / 3 if self.scheme == "third" else 1 / 2) if self.share is None else self.share
 
 
 @struct.dataclass

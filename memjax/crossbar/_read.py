@@ -56,12 +56,12 @@ def read(
     else:
         net = _seen(xbar, wires)
         if adc is None:
-            i = jnp.tensordot(tiles, net, 2)
+            i = jnp.tensordot(tiles, net, 2, precision="highest")
             return i if noise is None else i + _drawn(noise_sd(xbar, v, noise), key)
-        partial = jnp.einsum("...rm,rmc->...rc", tiles, net)
+        partial = jnp.einsum("...rm,rmc->...rc", tiles, net, precision="highest")
     if noise is not None:
         partial = partial + _drawn(noise_sd(xbar, v, noise, each_tile=True), key)
-    return periphery.sum_tiles(adc, partial, per_tile=per_tile)
+    return periphery.sum_tiles(adc, partial, per_tile=per_tile, active=_on(xbar))
 
 
 def cache(xbar: Crossbar) -> Crossbar:
@@ -90,7 +90,7 @@ def read_back(
         i = i.reshape(*i.shape[:-2], -1)[..., : xbar.shape[0]]
     else:
         net = _seen(xbar, wires)
-        i = (v @ net.reshape(-1, net.shape[-1]).T)[..., : xbar.shape[0]]
+        i = jnp.matmul(v, net.reshape(-1, net.shape[-1]).T, precision="highest")[..., : xbar.shape[0]]
     return i if noise is None else i + _drawn(noise_sd(xbar, v, noise, back=True), key)
 
 
@@ -101,14 +101,14 @@ def noise_sd(xbar: Crossbar, v: Array, sigma: Any, *, back: bool = False, each_t
     """
     if each_tile:
         power = jnp.sum(by_tile(v * v, (xbar.active.shape[0], xbar.tile[0])), axis=-1, keepdims=True)
-        power = jnp.where(jnp.repeat(xbar.active, xbar.tile[1], axis=1)[:, : xbar.shape[1]], power, 0)
-        return sigma * conductance_range(xbar) * jnp.sqrt(xbar.polarity * power)
+        power = jnp.where(_on(xbar), power, 0)
+        return sigma * conductance_range(xbar) * _root(xbar.polarity * power)
     active, (m, n), lines = (
         (xbar.active.T, xbar.tile[::-1], xbar.shape[0]) if back else (xbar.active, xbar.tile, xbar.shape[1])
     )
     reach = jnp.repeat(active.astype(v.dtype), m, axis=0)[: v.shape[-1]]
-    power = jnp.repeat((v * v) @ reach, n, axis=-1)[..., :lines]
-    return sigma * conductance_range(xbar) * jnp.sqrt(xbar.polarity * power)
+    power = jnp.repeat(jnp.matmul(v * v, reach, precision="highest"), n, axis=-1)[..., :lines]
+    return sigma * conductance_range(xbar) * _root(xbar.polarity * power)
 
 
 def read_events(xbar: Crossbar, delivered: Array, vectors: Array | int = 1, *, back: bool = False) -> Events:
@@ -142,6 +142,17 @@ def _seen(xbar: Crossbar, wires: Wires | None) -> Array:
     if wires is None and not solves(xbar):
         return lossy_lines(xbar)
     return effective_lines(xbar, xbar.wires if wires is None else wires)
+
+
+def _on(xbar: Crossbar) -> Array:
+    """Return which tiles of every column are active [R, cols]."""
+    return jnp.repeat(xbar.active, xbar.tile[1], axis=1)[:, : xbar.shape[1]]
+
+
+def _root(power: Array) -> Array:
+    """Return sqrt(power), with a gradient of 0 at 0: an input without noise is no reason for one that is not finite."""
+    some = power != 0
+    return jnp.where(some, jnp.sqrt(jnp.where(some, power, jnp.ones_like(power))), jnp.zeros_like(power))
 
 
 def _drawn(sd: Array, key: Array | None) -> Array:

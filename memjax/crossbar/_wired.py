@@ -62,12 +62,13 @@ def keep_losses(xbar: Crossbar) -> Crossbar:
 
     For loops that write often and little: a solution of the wires at every read and write costs hundreds of times the
     rest. Between two calls a read misses what the writes since have changed of the *losses*, and a write what pulses
-    on other bit lines, at the same time, take from it: both of second order in the wires' resistance. `cache` and an
-    explicit `wires` stay exact. Raises ValueError for an array without wires.
+    on other bit lines, at the same time, take from it: both of second order in the wires' resistance. Those of a tile
+    that is off are kept too, for when it is switched on. `cache` and an explicit `wires` stay exact. Raises ValueError
+    for an array without wires.
     """
     if xbar.wires is None:
         raise ValueError("crossbar: keep_losses of an array without wires: give `create` its wires")
-    g = _tiles(xbar)  # [P, R, C, m, n]
+    g = _tiles(replace(xbar, active=jnp.ones_like(xbar.active)))  # [P, R, C, m, n]
     arguments, (m, n) = _arguments(xbar.wires), xbar.tile
 
     def driven(count, at_words, at_bits):

@@ -74,7 +74,10 @@ def sample_array(
 def measured(
     wanted: adaptive_rate.Params, xbar: Crossbar, physics: Physics, settings: Any, key: Array
 ) -> tuple[Crossbar, Any]:
-    """Return the array after its steps have been measured, and a programmer's settings that know them."""
+    """Return the array after its steps have been measured, and a programmer's settings that know them.
+
+    What that costs is not part of it: a chip is sampled, and has no ledger yet.
+    """
     if not hasattr(settings, "own"):
         raise ValueError(f"network: {type(settings).__name__} has no field `own`: its programmer goes by no own steps")
     xbar, own, _ = adaptive_rate.measure(

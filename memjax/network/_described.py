@@ -57,7 +57,8 @@ class Chip(NamedTuple):
     and heat: the architecture's device is then `variation.dress(nonidealities, device)`, and `device` the one inside.
 
     own_steps: how every weight's own step is measured before anything is learned, for a programmer that goes by it
-    (`mitigation.adaptive_rate`); None: it believes in the nominal one.
+    (`mitigation.adaptive_rate`); None: it believes in the nominal one. The pulses and reads of that come before the
+    first sample, and are in no ledger of the network (`adaptive_rate.measure` returns them).
     """
 
     params: Any

@@ -114,7 +114,8 @@ class EdgeNetwork(nnx.Module):
         # that it updates.
         c = _readout_weights(physics.neuron.leak, arch.steps, u.dtype)
         mean = jnp.full(arch.steps, 1 / arch.steps, u.dtype)
-        hbar, power, psi = (jnp.tensordot(row, x, 1) for row, x in ((c, spikes), (c * c, spikes), (mean, psi)))
+        rows = ((c, spikes), (c * c, spikes), (mean, psi))
+        hbar, power, psi = (jnp.tensordot(row, x, 1, precision="highest") for row, x in rows)
         y = crossbar.read(second, physics.v_read * hbar)
         if physics.read_noise is not None:
             # Every spike is read by itself: the readout's noise has the variance of the weighted sum of their noise.
@@ -161,7 +162,7 @@ class EdgeNetwork(nnx.Module):
             back = crossbar.read_back(second, v, noise=physics.read_noise, key=k_back) / _unit(second, physics)
             spent = crossbar.read_events(second, v != 0, back=True)
         else:
-            back, spent = self.feedback.get_value() @ error, Events()
+            back, spent = jnp.matmul(self.feedback.get_value(), error, precision="highest"), Events()
         dw1 = three_factor.factors(three_factor.Params(eta=rates[0]), seen.xbar, seen.psi, back)
         spent = spent + self.hidden.program(programmer, dw1, physics, k_hidden, turn)
         return seen.y, seen.events, spent + self.output.program(programmer, dw2, physics, k_output, turn)

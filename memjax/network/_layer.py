@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 from jax import Array
 
-from memjax import crossbar, programming, variation
+from memjax import crossbar, noise, programming, variation
 from memjax.crossbar import Crossbar
 from memjax.energy import Events
 from memjax.network._arrays import warmed
@@ -97,24 +97,36 @@ class Layer(nnx.Module):
         self.keep(replace(xbar, net=net, losses=losses))
 
     def age(self, physics: Physics, dt: Any, key: Array | None, when: Any = True) -> None:
-        """Let the array rest for dt [s] where it is time to, at the temperature that its reads bring it to."""
+        """Let the array rest for dt [s] where it is time to, at the temperature that its reads bring it to.
 
+        A programmer's own arrays (Tiki-Taka's) rest beside it, as warm.
+        """
         warms = physics.heat is not None
 
-        def kept(xbar):  # what resting may change, and no more: a branch not taken copies what it returns
-            return variation.field_of(xbar.params, "temperature") if warms else None, xbar.state, xbar.net
+        def kept(arrays):  # what resting may change, and no more: a branch not taken copies what it returns
+            return [(variation.field_of(x.params, "temperature") if warms else None, x.state, x.net) for x in arrays]
 
-        def aged(xbar):
-            return kept(crossbar.relax(warmed(xbar, physics.heat, dt) if warms else xbar, dt, key=key))
+        def aged(arrays):
+            keys = [key, *(key if key is None else noise.fold_in(key, f"beside {i}") for i in range(1, len(arrays)))]
+            warm = [warmed(x, physics.heat, dt) if warms else x for x in arrays]
+            return kept([crossbar.relax(x, dt, key=own) for x, own in zip(warm, keys, strict=True)])
 
-        xbar = self.array(physics)
-        kelvin, state, net = aged(xbar) if when is True else jax.lax.cond(when, aged, kept, xbar)
+        pending, structure = jax.tree.flatten(self.volatile.get_value(), is_leaf=_is_array)
+        beside = [i for i, leaf in enumerate(pending) if _is_array(leaf)]
+        arrays = [self.array(physics), *(pending[i] for i in beside)]
+        moved = aged(arrays) if when is True else jax.lax.cond(when, aged, kept, arrays)
+        params = [
+            variation.with_field(x.params, "temperature", kelvin) if warms else x.params
+            for x, (kelvin, _, _) in zip(arrays, moved, strict=True)
+        ]
         if warms:
-            sampled = self.sampled.get_value()
-            params = variation.with_field(xbar.params, "temperature", kelvin)
-            self.sampled.set_value({**sampled, "params": params})
-        self.weight.set_value(state)
-        self.keep(replace(xbar, net=net))
+            self.sampled.set_value({**self.sampled.get_value(), "params": params[0]})
+        self.weight.set_value(moved[0][1])
+        self.keep(replace(arrays[0], net=moved[0][2]))
+        if beside:
+            for i, x, own, (_, state, net) in zip(beside, arrays[1:], params[1:], moved[1:], strict=True):
+                pending[i] = replace(x, params=own, state=state, net=net)
+            self.volatile.set_value(jax.tree.unflatten(structure, pending))
 
     def program(self, programmer: programming.Programmer, dw: Any, physics: Physics, key: Array, turn: Array) -> Events:
         """Let the programmer act on the devices."""
@@ -127,3 +139,7 @@ class Layer(nnx.Module):
         self.keep(xbar)
         self.volatile.set_value(state)
         return events
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, Crossbar)

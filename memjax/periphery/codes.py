@@ -91,7 +91,7 @@ def bit_serial(
     place = 2.0 ** np.arange(bits)
     if signed:
         place[-1] = -place[-1]
-    return jnp.tensordot(jnp.asarray(place, currents.dtype), currents, 1)
+    return jnp.tensordot(jnp.asarray(place, currents.dtype), currents, 1, precision="highest")
 
 
 def lossless_bits(rows: int, input_bits: int, cell_bits: int) -> int:
@@ -150,7 +150,7 @@ def recombine(y: Array, slicing: Slicing) -> Array:
     """
     _check(slicing)
     place = 2.0 ** (slicing.cell_bits * np.arange(slicing.slices))
-    whole = jnp.einsum("s,...sc->...c", jnp.asarray(place, y.dtype), y)
+    whole = jnp.einsum("s,...sc->...c", jnp.asarray(place, y.dtype), y, precision="highest")
     return whole if slicing.encoding == "differential" else whole[..., :-1] - whole[..., -1:]
 
 

@@ -75,8 +75,11 @@ def sense(amplifier: SenseAmplifier, i: Array, key: Array | None = None) -> Arra
     return i if key is None else i + fit(sense_sd(amplifier), i) * noise.normal(key, i.shape, i.dtype)
 
 
-def sum_tiles(converter: ADC | None, partial: Array, *, per_tile: bool = True) -> Array:
+def sum_tiles(converter: ADC | None, partial: Array, *, per_tile: bool = True, active: Array | None = None) -> Array:
     """Add the partial currents of the tiles above each other, partial [..., R, cols] -> [..., cols] [A].
+
+    active [R, cols] bool: where there is a tile that converts. One that is off adds nothing, not the offset of its ADC
+    nor what its grid makes of 0 A, and nor does a column without any tile that is on (None: all are).
 
     per_tile: every tile's current is converted, and the codes are added digitally: R conversions a column, each with
     its own quantisation error, in a range of one tile's current. Otherwise the currents are added on the line, and the
@@ -84,9 +87,11 @@ def sum_tiles(converter: ADC | None, partial: Array, *, per_tile: bool = True) -
     """
     if converter is None:
         return jnp.sum(partial, axis=-2)
-    if per_tile:
-        return jnp.sum(adc(converter, partial), axis=-2)
-    return adc(converter, jnp.sum(partial, axis=-2))
+    i = adc(converter, partial if per_tile else jnp.sum(partial, axis=-2))
+    if active is not None:
+        on = active if per_tile else jnp.any(active, axis=0)
+        i = jnp.where(jnp.broadcast_to(on, i.shape), i, jnp.zeros_like(i))
+    return jnp.sum(i, axis=-2) if per_tile else i
 
 
 def conversions(

@@ -1,12 +1,14 @@
 """Collect dw in a volatile element beside each synapse, and fire a pulse where it amounts to one.
 
-    a <- leak a + dw;    where |a| >= u = fire_at step:  one push-pull pulse of a's sign,  a <- a - u sign(a)
+    a <- leak a + dw;    where |a| >= u:  one push-pull pulse of a's sign,  a <- a - u sign(a)
+
+u = fire_at step on a pair, half of that on a single-ended device: at the default, 2, what a pulse moves the weight by.
 
 A tile selects few word lines at a time: in a call `lines` of each tile have their turn to fire, in rotation; the rest
 collect and wait. What waits is kept in factors and added up at a line's turn, which is the same sum at a tenth of the
 memory traffic. The element is ideal but for its leak; `composite` has the one that saturates and is noisy.
 
-Where it is known what a pulse moves each weight by (`own`), u is that, down or up as a's sign is.
+Where it is known what a pulse moves each weight by (`own`), u is scaled by that, down or up as a's sign is.
 """
 
 from dataclasses import replace
@@ -28,10 +30,10 @@ from memjax.programming.base import Programmer, changes, dtype, own_size, push_p
 
 @struct.dataclass
 class AccumulatorParams:
-    """Accumulator: step as in `Params`; fires at fire_at device steps; leak is what a call leaves of it (1: all)."""
+    """Accumulator: step as in `Params`; leak is what a call leaves of it (1: all)."""
 
     step: Array | float
-    fire_at: Array | float = 2.0
+    fire_at: Array | float = 2.0  # what fires a pulse, in device steps of a pair (single-ended: counts half)
     leak: Array | float = 1.0
     # Word lines of every tile that have their turn in a call, a divisor of the tile's; None: all.
     lines: int | None = struct.field(pytree_node=False, default=1)
@@ -62,14 +64,14 @@ def collected(params: AccumulatorParams, state: Accumulator, xbar: Crossbar, tur
     since = (last - own) % period  # calls since each line had its turn
     factor = jnp.where(age[:, None] < since[None, :], params.leak ** age[:, None].astype(state.a.dtype), 0.0)
     a = state.a * (params.leak ** since.astype(state.a.dtype))[None, :, None]
-    a = a + jnp.einsum("trl,tl,tc->rlc", state.pre, factor, state.b)
+    a = a + jnp.einsum("trl,tl,tc->rlc", state.pre, factor, state.b, precision="highest")
     return a.reshape(-1, xbar.shape[1])[: xbar.shape[0]]
 
 
 def step(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key, turn):
     if params.lines is None:
         a = params.leak * state.a + dense(dw)
-        unit = own_size(params.fire_at * params.step, params.own, a)
+        unit = own_size(threshold(params, xbar), params.own, a)
         fired = fire(a, unit)
         xbar, events = crossbar.write(xbar, push_pull(xbar, fired), dt, key, max_pulses=1)
         return xbar, replace(state, a=a - unit * fired), events + Events(accumulate=changes(dw))
@@ -88,14 +90,14 @@ def step(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key, turn)
     left = jnp.where(age > 0, params.leak ** age.astype(b.dtype), 0.0)
     recent = left[:, None, None] * jax.lax.dynamic_slice_in_dim(state.pre, start, params.lines, axis=2)
     old = keep(jax.lax.dynamic_slice_in_dim(state.a, start, params.lines, axis=1))
-    a = params.leak**period * old + jnp.einsum("trl,tc->rlc", recent, state.b)
+    a = params.leak**period * old + jnp.einsum("trl,tc->rlc", recent, state.b, precision="highest")
     a = keep(a + jax.lax.dynamic_slice_in_dim(pre, start, params.lines, axis=1)[:, :, None] * b[None, None, :])
     own = params.own
     if own is not None:  # a line of the last tile that does not exist has no pulses, whatever its own step
         turn_of = jnp.arange(params.lines, dtype=jnp.int32)[None, :]
         line = start + m * jnp.arange(tiles, dtype=jnp.int32)[:, None] + turn_of
         own = jnp.take(own, jnp.minimum(line, xbar.shape[0] - 1), axis=1)
-    unit = own_size(params.fire_at * params.step, own, a)
+    unit = own_size(threshold(params, xbar), own, a)
     fired = fire(a, unit)
     a = jax.lax.dynamic_update_slice_in_dim(state.a, a - unit * fired, start, axis=1)
     pulses = push_pull(xbar, fired.reshape(-1, xbar.shape[1]))
@@ -104,6 +106,11 @@ def step(params: AccumulatorParams, state: Accumulator, dw, xbar, dt, key, turn)
         jax.lax.dynamic_update_index_in_dim(buffer, new, slot, 0) for buffer, new in ((state.pre, pre), (state.b, b))
     )
     return xbar, Accumulator(a, *waiting), events + Events(accumulate=changes(dw))
+
+
+def threshold(params: AccumulatorParams, xbar: Crossbar) -> Any:
+    """Return what the accumulator of a nominal weight fires at [w]."""
+    return params.fire_at * params.step * xbar.polarity / 2
 
 
 def fire(a: Array, unit: Any) -> Array:

@@ -57,7 +57,7 @@ def init(params: Params, xbar: Crossbar) -> State:
             f"programming: lines = {params.lines}: accepted is a divisor of the tile's {xbar.tile[0]} word lines, or "
             "None for one line of the array"
         )
-    mirrored = jax.tree.map(lambda leaf: jnp.flip(leaf, (3, 4)) if jnp.ndim(leaf) else leaf, xbar.params)
+    mirrored = jax.tree.map(lambda leaf: _mirrored(xbar, leaf) if jnp.ndim(leaf) else leaf, xbar.params)
     middle = jnp.full((xbar.polarity, *_tiles(xbar)), 0.5, base.dtype(xbar))
     fast = replace(xbar, params=mirrored, state=xbar.device.init(mirrored, middle), net=None)
     start = crossbar.weights(fast)
@@ -114,6 +114,14 @@ def _selected(params: Params, xbar: Crossbar, number: Array) -> tuple[Array | cr
     first = start + m * jnp.arange(tiles, dtype=jnp.int32)
     rows = first[:, None] + jnp.arange(params.lines, dtype=jnp.int32)[None, :]
     return crossbar.Lines(start, params.lines), rows.reshape(-1)
+
+
+def _mirrored(xbar: Crossbar, leaf: Array) -> Array:
+    """Turn the columns of [P, R, m, C, n, ...] over; a padded one stays a copy of the last that exists."""
+    (*_, c, n), cols = _tiles(xbar), xbar.shape[1]
+    across = leaf.reshape(*leaf.shape[:3], c * n, *leaf.shape[5:])
+    source = jnp.maximum(cols - 1 - jnp.arange(c * n, dtype=jnp.int32), 0)
+    return jnp.take(across, source, axis=3).reshape(leaf.shape)
 
 
 def _tiles(xbar: Crossbar) -> tuple[int, int, int, int]:

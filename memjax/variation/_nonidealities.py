@@ -174,6 +174,8 @@ class Nonidealities:
             network = value.network
             ambient = value.reference + s * (network.ambient - value.reference)
             return value.replace(network=network.replace(ambient=ambient), duty=s * value.duty)
+        if name == "half_select":
+            return value.replace(share=s * value.fraction)
         more = {f: s * getattr(value, f) for f in _RISES.get(name, ())}
         less = {f: jnp.divide(getattr(value, f), s) for f in _FALLS.get(name, ())}  # by 0: inf, which is never
         return value.replace(**more, **less)
@@ -195,7 +197,6 @@ _RISES = {
     "flicker": ("sigma",),
     "telegraph": ("amplitude",),
     "drift": ("nu",),
-    "half_select": ("share",),
 }
 _FALLS = {"retention": ("tau",), "endurance": ("n_wear",), "breakdown": ("life",)}
 

@@ -44,6 +44,7 @@ class Eager:
             has_its_turn = slot * lines <= i % TILE[0] < (slot + 1) * lines
             sign, own = np.sign(self.a[i, j]), self.params.own
             unit = self.params.fire_at * self.params.step * (1.0 if own is None else own[int(sign > 0), i, j])
+            unit = unit * len(self.x) / 2  # of a pair; a pulse moves a single-ended weight by half as much
             if not has_its_turn or abs(self.a[i, j]) < unit:
                 continue
             self.a[i, j] -= unit * sign
@@ -88,8 +89,10 @@ def test_accumulator_equals_the_eager_transcription(lines, polarity, leak, own, 
     assert fired > 50
 
 
-def test_what_was_wanted_is_either_fired_or_still_collected(x64):
-    linear = crossbar.create(EXPONENTIAL, SHAPE, TILE, params=LINEAR)
+@pytest.mark.parametrize("polarity", [1, 2])
+def test_what_was_wanted_is_either_fired_or_still_collected(polarity, x64):
+    linear = crossbar.create(EXPONENTIAL, SHAPE, TILE, params=LINEAR, polarity=polarity)
+    before = crossbar.weights(linear)
     programmer, params = programming.get("accumulator"), AccumulatorParams(step=1e-3, lines=2)
     rng, state, wanted = np.random.default_rng(2), programmer.init(params, linear), np.zeros(SHAPE)
     xbar = crossbar.cache(linear)
@@ -99,8 +102,9 @@ def test_what_was_wanted_is_either_fired_or_still_collected(x64):
         xbar, state = step(state, Outer(jnp.asarray(a)[None], jnp.asarray(b)[None]), xbar, turn)
         wanted += np.outer(a, b)
     left = programming.collected(params, state, xbar, 30)
-    np.testing.assert_allclose(crossbar.weights(xbar) + left, wanted, rtol=0, atol=1e-12)
-    assert np.abs(crossbar.weights(xbar)).max() > 3e-3
+    moved = crossbar.weights(xbar) - before
+    np.testing.assert_allclose(moved + left, wanted, rtol=0, atol=1e-12)
+    assert np.abs(moved).max() > 3e-3
 
 
 def test_leak_meets_the_closed_form(x64):
