@@ -134,12 +134,15 @@ def _layer(
             target = pairs.spread_rest(target, *pairs.reach(faults), moment)
     xbar, missed, events = program(xbar, target, key, faults if wanted.pairs else None)
     spent = spent + events
-    # Test inputs, and with drift compensation what the columns say of them while they are new.
+    # Test inputs, and with drift compensation what two reads of the columns say of them while they are new.
     inputs = calibration.patterns(target, jnp.inf)
     rest = variation.named_key(keys["read_noise"], f"rest {name}")
     reference = drift_compensation.reference(xbar)
     if wanted.drift_compensation:
-        new = drift_compensation.measure(mitigation.reader(xbar, read_noise), inputs, variation.named_key(rest, "new"))
+        fresh = mitigation.reader(xbar, read_noise)
+        first, second = (
+            drift_compensation.measure(fresh, inputs, variation.named_key(rest, own)) for own in ("new", "again")
+        )
     if config.monte_carlo.age and chip.ages:
         xbar, events = _rest(config, chip, imperfect, xbar, target, faults, rest)
         upkeep = upkeep + events
@@ -147,9 +150,12 @@ def _layer(
     read = mitigation.reader(xbar, read_noise)
     if wanted.drift_compensation:
         now = drift_compensation.measure(read, inputs, variation.named_key(rest, "now"))
-        left = drift_compensation.factors(new, now, inputs, reference=reference, per=wanted.drift_compensation)
+        left = drift_compensation.factors(
+            first, second, now, inputs, reference=reference, per=wanted.drift_compensation
+        )
         read = drift_compensation.compensate(read, left, reference=reference)
-        upkeep = upkeep + drift_compensation.cost(xbar, inputs) + drift_compensation.cost(xbar, inputs)
+        for _ in (first, second, now):
+            upkeep = upkeep + drift_compensation.cost(xbar, inputs)
     if wanted.calibration:
         found = calibration.calibrate(read, inputs, inputs @ target, variation.named_key(rest, "calibrate"))
         read = calibration.calibrated(read, found)
