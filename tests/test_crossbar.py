@@ -114,6 +114,15 @@ def test_an_inactive_tile_carries_no_current_and_reads_zero(shape, tile, x64):
     np.testing.assert_array_equal(crossbar.conductance(on), crossbar.conductance(xbar))
 
 
+def test_an_inactive_tile_of_single_devices_has_no_weight():
+    """Its conductance is not even g_min, which a device's weight is above; the others' weights do not change."""
+    xbar = crossbar.create(EXPONENTIAL, (7, 5), (4, 3), polarity=1, x=0.25)
+    w = np.array(crossbar.weights(crossbar.set_active(xbar, 1, 0, False)))
+    np.testing.assert_array_equal(w[4:, :3], 0.0)
+    w[4:, :3] = 0.25
+    np.testing.assert_allclose(w, 0.25, rtol=1e-5)
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("how", ["write", "rows", "lines", "relax", "spike"])
 def test_an_inactive_tile_is_frozen_or_relaxes(how, frozen, x64):

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from memjax import config, monte_carlo, studies
+from memjax import config, energy, monte_carlo, studies
+from memjax.energy import Events
 from memjax.training import Samples
 
 SHAPE = (12, 8, 3)
@@ -45,3 +46,12 @@ def test_devices_of_remedies_are_counted():
     (found,) = monte_carlo.run(study.chip, 1, jax.random.key(0), args=study.args)["devices"]
     used, built = 12 * 8 + 8 * 3, (12 + 3) * (8 + 2) + (8 + 2) * (3 + 1)
     assert found == pytest.approx(4 * built / used)
+
+
+def test_drift_compensation_is_paid_as_three_measurements():
+    """Two when new and one when old, of two inputs a column: its positive weights, and its negative ones."""
+    study = deployed({"drift_compensation": "array"}, drift={"nu": 0.1})
+    found = monte_carlo.run(study.chip, 1, jax.random.key(0), args=study.args)
+    layers = (SHAPE[:2], SHAPE[1:])
+    mac, read = (2 * 3 * sum(count) for count in zip(*((m * n * n, 2 * n * n) for m, n in layers), strict=True))
+    np.testing.assert_allclose(found["upkeep_energy"], float(energy.priced(Events(mac=mac, read=read))), rtol=1e-5)

@@ -48,3 +48,14 @@ def test_a_reader_sees_signed_weights(polarity):
     # A single-ended weight has one device of half the range of a pair.
     want = 0.02 * np.sqrt((v * v).sum(-1, keepdims=True)) * (2 if polarity == 1 else 2**0.5)
     np.testing.assert_allclose(seen.sd, np.broadcast_to(want, (3, 5)), rtol=1e-4)
+
+
+def test_the_reference_of_single_devices_does_not_change_with_what_is_switched_off():
+    """Devices in the middle are weights of zero, whatever tiles are off beside them; stuck ones do not count."""
+    faults = np.zeros((1, 8, 4), np.int8)
+    faults[0, 4:] = 1
+    xbar = crossbar.create(devices.get("exponential"), (8, 4), 4, polarity=1, x=0.5, faults=jnp.asarray(faults))
+    off = crossbar.set_active(xbar, 1, 0, False)
+    x = jnp.asarray(np.arange(8) < 4, jnp.result_type(float))
+    for array in (xbar, off):
+        np.testing.assert_allclose(mitigation.reader(array)(x, x * x).value, 0.0, atol=1e-5)

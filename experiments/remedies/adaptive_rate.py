@@ -15,7 +15,6 @@ from frame import CONFIG as DEPLOYED
 
 from memjax import config as configs
 from memjax import energy, files, learning, network, statistics, training
-from memjax.energy import MEMRISTOR
 from memjax.mitigation import adaptive_rate
 
 CONFIG = DEPLOYED.with_name("edge_mnist.yaml")
@@ -62,11 +61,8 @@ def curves(task: Task, name: str, group: int, most: int) -> dict[str, list]:
 
 def _joules(seen: learning.Record) -> np.ndarray:
     """Price what every chip has done [chips], the forward passes included."""
-    total = 0.0
-    for name in energy.FIELDS:
-        count = sum(np.asarray(getattr(part, name), float) for part in (seen.inference, seen.training))
-        total = total + (MEMRISTOR.price(name) or 0.0) * np.sum(count, axis=1)
-    return total
+    counts = energy.total(seen.inference + seen.training, axis=1)
+    return sum(joule for joule in energy.breakdown(counts).values() if joule is not None)
 
 
 def needed(accuracy: np.ndarray) -> np.ndarray:
@@ -101,7 +97,7 @@ def measuring(chips: int) -> dict[str, float]:
     counts = energy.total(spent[0] + spent[1])
     devices = 2 * (784 * 256 + 256 * 10)
     return {
-        "energy": counts["pulse"] * MEMRISTOR.write + counts["verify"] * MEMRISTOR.verify,
+        "energy": energy.joules(counts)["e_max"],
         "pulses": counts["pulse"] / devices, "verifies": counts["verify"] / devices,
     }  # fmt: skip
 

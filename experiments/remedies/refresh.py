@@ -56,9 +56,10 @@ def compensated(then: Any, now: Any, key: Any, per: str = "array") -> mitigation
     """Return the reader of an array whose drift since `then` is measured and put back."""
     known = noise.uniform(named_key(key, "known"), (KNOWN, then.shape[0]), jnp.result_type(float))
     rho, read = drift_compensation.reference(then), mitigation.reader(now, NOISE)
-    before = drift_compensation.measure(mitigation.reader(then, NOISE), known, named_key(key, "then"))
+    fresh = mitigation.reader(then, NOISE)
+    before = [drift_compensation.measure(fresh, known, named_key(key, name)) for name in ("then", "again")]
     after = drift_compensation.measure(read, known, named_key(key, "now"))
-    left = drift_compensation.factors(before, after, known, reference=rho, per=per)
+    left = drift_compensation.factors(*before, after, known, reference=rho, per=per)
     return drift_compensation.compensate(read, left, reference=rho)
 
 

@@ -35,11 +35,15 @@ def conductance_range(xbar: Crossbar) -> Array:
 def weights(xbar: Crossbar, w_max: Any = 1.0) -> Array:
     """Return the weights w = w_max (g+ - g-) / (g_max - g_min) [rows, cols].
 
-    Single-ended: w_max (g - g_min) / (g_max - g_min). g_min and g_max are means over the array's devices.
+    Single-ended: w_max (g - g_min) / (g_max - g_min). g_min and g_max are means over the array's devices. Inactive
+    tiles have weight zero.
     """
     net, span = net_conductance(xbar), conductance_range(xbar)
     if xbar.polarity == 1:
-        net = net - _mean(xbar, _end(xbar, 0.0))
+        low = _mean(xbar, _end(xbar, 0.0))
+        (m, n), (rows, cols) = xbar.tile, xbar.shape
+        on = jnp.repeat(jnp.repeat(xbar.active, m, axis=0), n, axis=1)[:rows, :cols]
+        net = net - jnp.where(on, low, jnp.zeros_like(low))
     return w_max * net / span
 
 

@@ -35,7 +35,7 @@ def reader(xbar: Crossbar, noise: Any = None, *, wires: Wires | None = None, adc
            are those next to the mean
 
     A single-ended array has signed weights w = 2 (g - g_mid) / (g_max - g_min) against a reference column of devices at
-    the middle of the mean range, without noise.
+    the middle of the mean range, without noise. It takes off what all inputs bring: leave those of inactive tiles at 0.
     """
     unit, scale, reference = scaling(xbar)
 
@@ -58,8 +58,12 @@ def scaling(xbar: Crossbar) -> tuple[Array, float, Array | float]:
 
 
 def mean_conductance(xbar: Crossbar, x: float) -> Array:
-    """Return the mean conductance of the devices at the state x [] [S], as if none was stuck: of reference devices."""
-    healthy, dtype = replace(crossbar.uncache(xbar), faults=None), crossbar.conductance_range(xbar).dtype
+    """Return the mean conductance of all devices at the state x [] [S], as if none was stuck: of reference devices.
+
+    Of inactive tiles too: a reference column does not change with what is switched off beside it.
+    """
+    dtype = crossbar.conductance_range(xbar).dtype
+    healthy = replace(crossbar.uncache(xbar), faults=None, active=jnp.ones_like(xbar.active))
     return jnp.mean(crossbar.conductance(crossbar.set_state(healthy, jnp.full((xbar.polarity, *xbar.shape), x, dtype))))
 
 

@@ -35,6 +35,7 @@ from jax import Array
 from memjax import crossbar, noise
 from memjax.crossbar import Crossbar
 from memjax.energy import Events
+from memjax.mitigation._plan import check_built
 from memjax.mitigation._reader import Reader, Seen, scaling
 
 
@@ -115,13 +116,7 @@ def read_tiles(plan: Plan, xbar: Crossbar, x: Array) -> Array:
 
     Raises ValueError for an array of another size than the plan's, or one with wires.
     """
-    if (xbar.shape, xbar.tile) != (plan.physical_shape, plan.physical_tile):
-        raise ValueError(
-            f"mitigation: an array of {xbar.shape} in tiles of {xbar.tile}: accepted is {plan.physical_shape} in tiles "
-            f"of {plan.physical_tile}, with the check columns of {plan}"
-        )
-    if xbar.wires is not None:
-        raise ValueError("mitigation: checksums of an array with wires: accepted is one without, `wires=None`")
+    check_built(plan, xbar, "checksums", "check columns")
     (rows, _), (r, c), (m, _) = plan.shape, plan.tiles, plan.tile
     unit, times, reference = scaling(xbar)
     net = xbar.v_read * times * (crossbar.net_conductance(xbar) - reference) / unit

@@ -30,6 +30,7 @@ from jax import Array
 from memjax import crossbar, noise
 from memjax.crossbar import Crossbar
 from memjax.energy import Events
+from memjax.mitigation._reader import mean_conductance
 from memjax.programming import Staircase, open_loop, push_pull
 from memjax.programming.base import none_yet, number_of, reached
 
@@ -85,10 +86,11 @@ def map_inverse(
         raise ValueError("mitigation: read noise is drawn at every read: give a key, as jax.random.key(0)")
     kept, xbar = xbar.net is not None, crossbar.uncache(xbar)
     shape, dtype = (xbar.polarity, *xbar.shape), target.dtype
+    stairs = jax.tree.map(lambda x: x.astype(dtype), stairs)  # they may have the default float where the array has not
     tolerance = params.tolerance * xbar.polarity  # weights span [-1, 1] or [0, 1]
     span = crossbar.conductance_range(xbar)
     there = reached(xbar)
-    low = jnp.mean(crossbar.conductance(crossbar.set_state(xbar, 0.0)), where=there[None])
+    low = mean_conductance(xbar, 0.0)  # of devices as if none was stuck, which is what weights are above
     sd = 0.0 if params.read_noise is None else params.read_noise * params.reads**-0.5
 
     def read(xbar, number):

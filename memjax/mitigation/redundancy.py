@@ -12,7 +12,7 @@ Costs k times the devices, pulses and reads.
 Source: Boybat et al., Nat. Commun. 9, 2514 (2018), doi:10.1038/s41467-018-04933-y (several devices a synapse).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -41,6 +41,21 @@ def parallel(read: Callable[[Any], Reader], members: Any) -> Reader:
         return Seen(jnp.tensordot(share, value, 1), sd)
 
     return together
+
+
+def together(readers: Sequence[Reader]) -> Reader:
+    """Return the mean of readers of any kind, as of arrays calibrated apart; `parallel` compiles one for all alike."""
+    if len(readers) == 1:
+        return readers[0]
+
+    def read(x: Array, power: Array) -> Seen:
+        seen = [one(x, power) for one in readers]
+        # Term by term, and not a mean over stacked arrays: see `parallel`.
+        value = sum((one.value for one in seen[1:]), seen[0].value) / len(seen)
+        variances = [one.sd**2 for one in seen if one.sd is not None]
+        return Seen(value, jnp.sqrt(sum(variances[1:], variances[0])) / len(seen) if variances else None)
+
+    return read
 
 
 def divide(target: Array, low: Array, high: Array) -> Array:

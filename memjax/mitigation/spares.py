@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from memjax.crossbar import Crossbar
+from memjax.mitigation._plan import check_built
 from memjax.mitigation.fault_map import FaultMap
 
 
@@ -101,13 +102,7 @@ def route(xbar: Crossbar, plan: Plan, routing: Routing) -> Crossbar:
 
     Raises ValueError for an array of another size than the plan's, or one with wires.
     """
-    if (xbar.shape, xbar.tile) != (plan.physical_shape, plan.physical_tile):
-        raise ValueError(
-            f"mitigation: an array of {xbar.shape} in tiles of {xbar.tile}: accepted is {plan.physical_shape} in tiles "
-            f"of {plan.physical_tile}, with the spare lines of {plan}"
-        )
-    if xbar.wires is not None:
-        raise ValueError("mitigation: spares of an array with wires: accepted is one without, `wires=None`")
+    check_built(plan, xbar, "spares", "spare lines")
 
     def take(leaf: Any) -> Any:
         return leaf if jnp.ndim(leaf) == 0 else _take(leaf, routing)

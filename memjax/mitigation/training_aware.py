@@ -132,10 +132,13 @@ def train(
     """Go on training weights in [-1, 1] on images [n, rows] in [0, 1]: (weights, loss of every batch [batches]).
 
     optimiser  an Optax optimiser: init(weights), update(gradient, state, weights)
-    params     devices to train for; None: ideal ones
-    known      lines of the two arrays of one chip (`measure`) in place of drawn ones
+    params     devices to train for; None: ideal ones, or the known ones, set without error
+    known      lines of the two arrays of one chip (`measure`) in place of drawn ones; of params its noise alone counts
     gain       slope of the softmax, as of `network.Physics.output_gain`
     """
+
+    if params is None and known is not None:
+        params = Params(noise=0.0)
 
     def loss(weights, shown, label, key):
         if params is not None:

@@ -20,7 +20,7 @@ from memjax.config import Config, device_params
 from memjax.crossbar import Crossbar
 from memjax.energy import Events
 from memjax.errors import ConfigError
-from memjax.mitigation import calibration, drift_compensation, fault_map, pairs, refresh, spares
+from memjax.mitigation import calibration, drift_compensation, fault_map, pairs, redundancy, refresh, spares
 from memjax.mitigation.fault_map import FaultMap
 from memjax.programming import write_verify
 from memjax.training import Parts
@@ -92,7 +92,7 @@ def respond(
                 _layer(config, made, program, _keys(keys, member * wanted.redundancy + k), name, target, moment)
                 for k in range(wanted.redundancy)
             ]
-            readers.append(_together([copy.reader for copy in copies]))
+            readers.append(redundancy.together([copy.reader for copy in copies]))
             for copy in copies:
                 spent, upkeep, missed = spent + copy.spent, upkeep + copy.upkeep, missed + copy.missed
                 built += copy.devices * target.size / size
@@ -134,12 +134,15 @@ def _layer(
             target = pairs.spread_rest(target, *pairs.reach(faults), moment)
     xbar, missed, events = program(xbar, target, key, faults if wanted.pairs else None)
     spent = spent + events
-    # Test inputs, and with drift compensation what the columns say of them while they are new.
+    # Test inputs, and with drift compensation what two reads of the columns say of them while they are new.
     inputs = calibration.patterns(target, jnp.inf)
     rest = variation.named_key(keys["read_noise"], f"rest {name}")
     reference = drift_compensation.reference(xbar)
     if wanted.drift_compensation:
-        new = drift_compensation.measure(mitigation.reader(xbar, read_noise), inputs, variation.named_key(rest, "new"))
+        fresh = mitigation.reader(xbar, read_noise)
+        first, second = (
+            drift_compensation.measure(fresh, inputs, variation.named_key(rest, own)) for own in ("new", "again")
+        )
     if config.monte_carlo.age and chip.ages:
         xbar, events = _rest(config, chip, imperfect, xbar, target, faults, rest)
         upkeep = upkeep + events
@@ -147,9 +150,12 @@ def _layer(
     read = mitigation.reader(xbar, read_noise)
     if wanted.drift_compensation:
         now = drift_compensation.measure(read, inputs, variation.named_key(rest, "now"))
-        left = drift_compensation.factors(new, now, inputs, reference=reference, per=wanted.drift_compensation)
+        left = drift_compensation.factors(
+            first, second, now, inputs, reference=reference, per=wanted.drift_compensation
+        )
         read = drift_compensation.compensate(read, left, reference=reference)
-        upkeep = upkeep + drift_compensation.cost(xbar, inputs) + drift_compensation.cost(xbar, inputs)
+        for _ in (first, second, now):
+            upkeep = upkeep + drift_compensation.cost(xbar, inputs)
     if wanted.calibration:
         found = calibration.calibrate(read, inputs, inputs @ target, variation.named_key(rest, "calibrate"))
         read = calibration.calibrated(read, found)
@@ -173,20 +179,6 @@ def _rest(config, chip, physics, xbar, target, faults, key) -> tuple[Crossbar, E
     events = jax.tree.map(lambda x: jnp.sum(x, dtype=jnp.int32) if jnp.ndim(x) else x, events)
     last = noise.fold_in(key, "last")
     return crossbar.relax(xbar, age - times * wanted.period, key=last if chip.fluctuates else None), events
-
-
-def _together(readers: list[mitigation.Reader]) -> mitigation.Reader:
-    if len(readers) == 1:
-        return readers[0]
-
-    def read(x: Array, power: Array) -> mitigation.Seen:
-        seen = [one(x, power) for one in readers]
-        # Term by term: XLA on a CPU (jax 0.10.2) has made nan of a mean over stacked arrays that it fused.
-        value = sum((one.value for one in seen[1:]), seen[0].value) / len(seen)
-        sds = [one.sd**2 for one in seen if one.sd is not None]
-        return mitigation.Seen(value, jnp.sqrt(sum(sds[1:], sds[0])) / len(seen) if sds else None)
-
-    return read
 
 
 def _keys(keys: Mapping[str, Array], number: int) -> dict[str, Array]:

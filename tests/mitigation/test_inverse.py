@@ -120,6 +120,31 @@ def test_single_ended_devices_and_chips_side_by_side():
     assert np.all(np.asarray(verify) <= 3 * 12)
 
 
+def test_stuck_devices_do_not_move_the_healthy_ones_of_a_single_ended_array():
+    """A foot that was a mean with the stuck-on devices left the healthy weights above their target by their share."""
+    nominal = EXPONENTIAL.Params(step_up=1e-3, step_down=1e-3, beta_up=0.0, beta_down=0.0)
+    faults = (np.random.default_rng(1).uniform(size=(1, 10, 10)) < 0.1).astype(np.int8)
+    assert faults.any()
+    xbar = crossbar.create(EXPONENTIAL, (10, 10), polarity=1, params=nominal, faults=jnp.asarray(faults))
+    stairs, target = programming.staircase(EXPONENTIAL, nominal, most=1100), jnp.full((10, 10), 0.4)
+    params = mitigation.inverse.Inverse(passes=2, c2c=1e-6)
+    made, asked, _ = mitigation.inverse.map_inverse(params, stairs, xbar, target, 1e-8, None)
+    np.testing.assert_array_equal(asked.failed, faults[0] > 0)
+    np.testing.assert_allclose(np.asarray(crossbar.weights(made))[faults[0] == 0], 0.4, atol=0.01)
+
+
+def test_single_precision_arrays_stay_so_where_double_is_on(x64):
+    """A staircase of float64, the default float then, for an array and a target of float32."""
+    nominal = jax.tree.map(jnp.float32, EXPONENTIAL.Params())
+    xbar = crossbar.create(EXPONENTIAL, (3, 2), params=nominal, x=jnp.full((2, 3, 2), 0.5, jnp.float32))
+    stairs = programming.staircase(EXPONENTIAL, EXPONENTIAL.Params())
+    target = jnp.full((3, 2), 0.2, jnp.float32)
+    assert stairs.up.dtype == jnp.float64
+    made, asked, _ = mitigation.inverse.map_inverse(mitigation.inverse.Inverse(), stairs, xbar, target, 1e-8, None)
+    assert not np.any(asked.failed)
+    assert crossbar.weights(made).dtype == asked.gain.dtype == jnp.float32
+
+
 def test_inactive_tiles_cost_nothing_and_stay(case):
     stairs, xbar, target, _ = case
     off = crossbar.set_active(xbar, 0, 0, False)  # 4 x 4 of 10 x 6

@@ -41,6 +41,9 @@ def test_parallel_devices_read_as_the_mean_with_the_noise_of_a_mean(members):
     each = [single(one(first, m), x) for m in range(K)]
     np.testing.assert_allclose(seen.value, np.mean([s.value for s in each], 0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(seen.sd, np.sqrt(np.sum([s.sd**2 for s in each], 0)) / K, rtol=1e-5)
+    listed = redundancy.together([bare(one(first, m)) for m in range(K)])(x, x * x)
+    np.testing.assert_allclose(listed.value, seen.value, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(listed.sd, seen.sd, rtol=1e-5)
 
 
 def test_the_division_of_a_weight_is_that_of_a_loop():

@@ -108,6 +108,27 @@ def test_aware_weights_do_better_on_bad_chips():
     assert np.all(np.abs(jax.tree.leaves(each)[0]) <= 1)
 
 
+def test_known_lines_count_without_statistics_too():
+    """The loss of a first batch, of one image again and again, is that of the weights which the chip would hold."""
+    rng = np.random.default_rng(2)
+    start = tuple(jnp.asarray(rng.uniform(-1, 1, s), jnp.result_type(float)) for s in ((6, 8), (8, 3)))
+    lines = tuple(training_aware.sample(Params(gain=0.5), (2, *w.shape), jax.random.key(3)) for w in start)
+    image, label = jnp.asarray(rng.uniform(0, 1, (1, 6)), start[0].dtype), jnp.zeros(1, jnp.int32)
+
+    def first_loss(known):
+        rest = {"key": jax.random.key(0), "known": known, "batches": 1, "size": 3}
+        return training_aware.train(optax.sgd(0.0), start, image, label, **rest)[1][0]
+
+    def loss(weights):
+        y = 0.5 * np.asarray(training_aware.forward(weights, image), np.float64)[0]
+        return np.log(np.exp(y).sum()) - y[0]
+
+    holds = tuple(training_aware.held(own, w) for own, w in zip(lines, start, strict=True))
+    assert abs(loss(holds) - loss(start)) > 0.01
+    np.testing.assert_allclose(first_loss(lines), loss(holds), rtol=1e-5)
+    np.testing.assert_allclose(first_loss(None), loss(start), rtol=1e-5)
+
+
 def test_refused():
     single = crossbar.create(INNER, (3, 3), polarity=1)
     with pytest.raises(ValueError, match="training_aware takes differential pairs"):
