@@ -90,6 +90,9 @@ def read(
     "fit"]: the drive of a loop.  interval [s]: between rows, where there is no time column.  v_read [V]: where a
     retention trace or a pulse train holds currents.  up: direction of the ramps; None: by their slope.
 
+    A retention trace that begins at t <= 0 is moved so that its first read is one interval after programming. Pulses
+    are normalised where their unit is "1" or one is below zero, else conductances in S.
+
     Raises UserError, with file, row and column, for what cannot be measured data.
     """
     if kind is not None and kind not in KINDS:
