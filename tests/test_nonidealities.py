@@ -29,7 +29,7 @@ ALL = variation.Nonidealities(
     drift=variation.Drift(0.06, 0.3),
     half_select=HalfSelect(0.01),
     endurance=variation.Endurance(1e4),
-    breakdown=variation.Breakdown(1e4, 1.5),
+    breakdown=variation.Breakdown(1.0, 1.5),  # most do not survive the first write
     heat=variation.Heat(Network(1e6, 1e-15, 0.0, 350.0), e_a=0.6, e_g=0.05, duty=0.5),
 )
 
@@ -113,7 +113,7 @@ def test_a_severity_of_zero_is_the_ideal_array_and_one_trace_serves_all():
     np.testing.assert_allclose(got["none"][1], crossbar.read(ideal, jnp.full(12, 0.1)), rtol=1e-4)
     for name in variation.NAMES:
         away = np.max(np.abs(np.asarray(got[name][1]) / np.asarray(got["none"][1]) - 1))
-        assert away > (1e-6 if name in ("endurance", "breakdown") else 1e-4) or name == "breakdown", name
+        assert away > (1e-6 if name == "endurance" else 1e-4), name
         assert np.all(np.isfinite(got[name][0]))
 
 
