@@ -29,7 +29,7 @@ def end_pulse(state: Any) -> Any:
     inner = end_pulse(state.inner)
     if isinstance(state, Counting):
         return Counting(inner, state.writes, None if state.sign is None else jnp.zeros_like(state.sign))
-    return state.replace(inner=inner)
+    return state if inner is state.inner else state.replace(inner=inner)
 
 
 def count_write(state: Any, v: Any, v_write_min: Any) -> tuple[Any, Any]:
