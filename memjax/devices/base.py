@@ -63,6 +63,7 @@ class Device(NamedTuple):
     check: Callable | None = None  # (params) -> None; raises ValueError on concrete leaves, lets tracers pass
     chart: Chart | None = None
     slow: bool = False
+    start: Callable | None = None  # (params, state) -> State: what a write moves, where the state is not that itself
 
 
 def fill(params: Any, x) -> jax.Array:

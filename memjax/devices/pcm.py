@@ -97,6 +97,11 @@ def relax(params, state, dt):
     return state.replace(t=state.t + dt)
 
 
+def start(params, state):
+    """Return the state that a write moves: the drifted conductance."""
+    return state.replace(g=_drifted(params, state))
+
+
 def step(params, state, v, dt, key):
     v, now = jnp.asarray(v), _drifted(params, state)
     scale = jnp.abs(v) / params.v_write
@@ -139,4 +144,5 @@ DEVICE = Device(
     volatile=True,
     bounds=bounds,
     check=check,
+    start=start,
 )
