@@ -117,6 +117,30 @@ def test_a_severity_of_zero_is_the_ideal_array_and_one_trace_serves_all():
         assert np.all(np.isfinite(got[name][0]))
 
 
+def test_derivatives_by_a_severity_are_finite_where_it_is_off():
+    chip = variation.Nonidealities(
+        d2d={"step_up": 0.2}, retention=variation.Retention(1e3, 0.3), endurance=variation.Endurance(1e2, 0.7)
+    )
+
+    def total(severity):
+        xbar = array(chip.with_severity(severity), shape=(1, 2, 3), tile=(2, 3), x=0.6)
+        xbar, _ = crossbar.write(xbar, jnp.ones((1, 2, 3)), 1e-8, KEY, max_pulses=1)
+        return 1e5 * jnp.sum(crossbar.conductance(crossbar.relax(xbar, 10.0)))
+
+    slopes = jax.jit(jax.grad(total))
+    for value in (0.0, 1.0):
+        found = slopes(dict.fromkeys(chip.names, value))
+        assert np.isfinite(list(found.values())).all()
+        assert found["d2d"] != 0
+        assert (found["retention"] < 0) == (found["endurance"] != 0) == (value > 0)
+
+
+def test_a_negative_severity_is_refused():
+    for name in ("c2c", "d2d", "retention", "heat"):
+        with pytest.raises(ValueError, match=f"severity of {name} = -1.0: accepted is 0"):
+            ALL.with_severity({name: -1.0}).scaled(name)
+
+
 def test_what_each_device_of_a_dressed_array_has():
     chip = variation.Nonidealities(
         drift=variation.Drift(0.06, 0.3), telegraph=variation.Telegraph(0.1, share=0.25), heat=ALL.heat,

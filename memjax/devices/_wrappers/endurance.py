@@ -71,9 +71,10 @@ def with_endurance(device: Device) -> Device:
         return Counting(inner, none, None if programmed else none)
 
     def current(params, state, v):
-        # A power of 0 has no derivative by its exponent; writes come in ones, so the guard changes no value.
-        share = jnp.where(state.writes > 0, state.writes, jnp.ones_like(state.writes)) / params.n_wear
-        wear = jnp.where(state.writes > 0, share**params.beta, jnp.zeros_like(share))
+        # A power of 0 has no derivative by its exponent, nor always by its base.
+        share = state.writes / params.n_wear
+        some = share > 0
+        wear = jnp.where(some, jnp.where(some, share, jnp.ones_like(share)) ** params.beta, jnp.zeros_like(share))
         window = jnp.exp(-wear)
         worn = extreme(device, params, state.inner, params.x_worn, v)
         return window * device.current(params.inner, state.inner, v) + -jnp.expm1(-wear) * worn
