@@ -38,6 +38,7 @@ class Chart(NamedTuple):
     advance: Callable  # (params, y, u)                  -> y
     enter: Callable = _same  # (params, state)                 -> y
     leave: Callable = _left  # (params, state entered, y)      -> State
+    even: Callable | None = None  # (params, u [T])   -> u [T], of a voltage that all share: so that no rounding adds up
 
 
 class Device(NamedTuple):
