@@ -117,12 +117,21 @@ DEVICE = Device(
     chart=Chart(step, _fall, _advance_squared, _squared_resistance, _from_squared, _whole_units),
 )
 
+
+def _power(square, p):
+    """Return square^p; below p = 1 it has no slope at 0 that a derivative could take, and gets none."""
+    if p >= 1:
+        return square**p
+    some = square > 0
+    return jnp.where(some, jnp.where(some, square, 1.0) ** p, 0.0)
+
+
 # (x, ahead, p, j) -> f, where ahead = stp(-i): 0 while x rises, 1 while it falls.
 # Even powers are powers of a square, since p may be any positive number.
 WINDOWS = {
     "none": None,
-    "joglekar": lambda x, ahead, p, j: 1 - ((2 * x - 1) ** 2) ** p,
-    "biolek": lambda x, ahead, p, j: 1 - ((x - ahead) ** 2) ** p,
+    "joglekar": lambda x, ahead, p, j: 1 - _power((2 * x - 1) ** 2, p),
+    "biolek": lambda x, ahead, p, j: 1 - _power((x - ahead) ** 2, p),
     "prodromakis": lambda x, ahead, p, j: j * (1 - ((x - 0.5) ** 2 + 0.75) ** p),
     "zha": lambda x, ahead, p, j: j * (1 - (0.25 * (x - ahead) ** 2 + 0.75) ** p),
 }

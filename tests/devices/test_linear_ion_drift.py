@@ -233,3 +233,10 @@ def test_gradient_through_a_windowed_step(x64):
 def test_refuses_windows(arguments, message):
     with pytest.raises(ValueError, match=message):
         with_window(*arguments)
+
+
+def test_windows_with_a_kink_have_finite_derivatives():
+    for name, x, v in (("joglekar", 0.5, 1.0), ("biolek", 0.0, 1.0), ("biolek", 1.0, -1.0)):
+        device = with_window(name, 0.5)
+        slope = jax.grad(lambda x, v=v, device=device: device.rate(PARAMS, device.init(PARAMS, x), v).x)
+        assert np.isfinite(slope(x))
