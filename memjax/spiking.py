@@ -33,6 +33,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from memjax._fusion import after, keep
+from memjax.devices import end_pulse
 from memjax.devices.base import Device, conductance
 from memjax.plasticity.base import Outer, Rule, Signals, dense
 
@@ -102,7 +103,7 @@ class Devices:
     def write(self, state: Any, dw: Array, dt: Any) -> Any:
         """Apply one step of dt at the voltage of a pulse, or at none."""
         v = self.v_write * jnp.clip(jnp.round(dw / self.pulse), -1.0, 1.0)
-        return self.device.step(self.params, state, v, dt, None)
+        return end_pulse(self.device.step(self.params, state, v, dt, None))
 
     def relax(self, state: Any, dt: Any) -> Any:
         """Let the devices rest for dt [s]."""

@@ -133,6 +133,26 @@ def test_sigma_zero_is_the_nominal_device_and_sigma_may_be_traced():
     np.testing.assert_allclose(traced, variation.sample_params(Params(), {"a": 0.2}, (9,), key).a, rtol=1e-6)
 
 
+def test_derivatives_where_the_spread_is_off(x64):
+    """At sigma = 0 a lognormal is 1 + sigma xi; a field's white noise has no length yet."""
+    key = jax.random.key(4)
+
+    def draw(sigma):
+        return variation.factor(Spread(sigma), (3, 4), key)
+
+    np.testing.assert_allclose(jax.jacobian(draw)(0.0), variation.deviate(Spread(0.0), (3, 4), key), rtol=1e-14)
+    for covariance in variation.COVARIANCES:
+
+        def loss(length, covariance=covariance):
+            return jnp.sum(variation.correlated_field((6, 8), length, key, covariance) ** 3)
+
+        slope = jax.jit(jax.grad(loss))
+        assert slope(0.0) == 0
+        for length in (1.0, 9.0):  # the second longer than the array, with power that is cut
+            apart = (loss(length + 1e-6) - loss(length - 1e-6)) / 2e-6
+            np.testing.assert_allclose(slope(length), apart, rtol=1e-4)
+
+
 def test_float64(x64):
     assert variation.sample_params(Params(), {"a": 0.2}, (9,), jax.random.key(0)).a.dtype == np.float64
 

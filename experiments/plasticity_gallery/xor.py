@@ -23,7 +23,7 @@ THRESHOLD, W_MAX = 16.0, 5.0  # mV, above rest
 EPOCHS, TESTS = 200, 20  # presentations of each pattern: to learn, and to measure
 PATTERNS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 REWARDS = np.array([-1.0, 1.0, 1.0, -1.0])
-GAMMA = {"mstdp": 0.1, "mstdpet": 0.01}  # mV a pair and reward
+GAMMA = {"mstdp": 0.1, "mstdpet": 0.25}  # mV a pair and reward
 
 
 def signs() -> np.ndarray:

@@ -16,6 +16,7 @@ from memjax.crossbar._conductance import changed, net_of, solves
 from memjax.crossbar._disturb import disturb
 from memjax.crossbar._layout import active_lines, like, pad, to_tiles
 from memjax.crossbar._wired import reached
+from memjax.devices import end_pulse
 from memjax.devices.base import accept
 from memjax.devices.base import conductance as device_conductance
 from memjax.energy import Events, count
@@ -82,7 +83,7 @@ def write(
             v = reached(_with(xbar, state, rows), part, selected, lines)
         elif left is not None:
             v = v * left
-        new = xbar.device.step(params, state, v, dt, own)
+        new = end_pulse(xbar.device.step(params, state, v, dt, own))
         if faults is not None:
             new = jax.tree.map(lambda a, b: jnp.where(like(faults, a) != 0, b, a), new, state)
         if frozen:

@@ -13,6 +13,7 @@ from memjax.devices._simulate import Trace, simulate
 from memjax.devices._stability import check_step
 from memjax.devices._wrappers import (
     arrhenius,
+    end_pulse,
     relaxation_sd,
     with_breakdown,
     with_c2c_noise,
@@ -33,6 +34,7 @@ __all__ = [
     "characteristic_frequency",
     "check_step",
     "conductance",
+    "end_pulse",
     "get",
     "names",
     "one_selector",

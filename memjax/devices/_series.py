@@ -21,7 +21,7 @@ def divide(residual: Callable, v: jax.Array) -> jax.Array:
 
     residual: u [...] -> [...], rising (where it is flat, on the root's side), <= 0 at min(0, v) and >= 0 at max(0, v).
     Newton's method kept inside the bracket: a step that leaves it, or shrinks too slowly, becomes a bisection.
-    Derivatives by the implicit function.
+    Derivatives by the implicit function; none where the residual is flat at the root.
     """
 
     def solve(f, start):
@@ -47,4 +47,8 @@ def divide(residual: Callable, v: jax.Array) -> jax.Array:
         first = jnp.full_like(start, jnp.inf)
         return lax.while_loop(unfinished, refine, (0, start, jnp.minimum(zero, v), jnp.maximum(zero, v), first))[1]
 
-    return lax.custom_root(residual, v, solve, lambda linear, y: y / linear(jnp.ones_like(y)))
+    def tangent(linear, y):
+        slope = linear(jnp.ones_like(y))
+        return jnp.where(slope != 0, y / jnp.where(slope != 0, slope, jnp.ones_like(y)), jnp.zeros_like(y))
+
+    return lax.custom_root(residual, v, solve, tangent)

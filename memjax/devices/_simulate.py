@@ -107,6 +107,8 @@ def _end(chart: Chart, params, state, voltage, dt):
     dts = jnp.broadcast_to(dt, voltage.shape[:1])
     # Of different devices, or of a waveform each, the drives of all steps would fill the memory.
     drives = jax.vmap(partial(chart.drive, params))(voltage, dts) if scalars else None
+    if scalars and chart.even is not None:
+        drives = chart.even(params, drives)
 
     def move(y, inputs):
         v, dt_t, u = inputs

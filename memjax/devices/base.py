@@ -38,6 +38,7 @@ class Chart(NamedTuple):
     advance: Callable  # (params, y, u)                  -> y
     enter: Callable = _same  # (params, state)                 -> y
     leave: Callable = _left  # (params, state entered, y)      -> State
+    even: Callable | None = None  # (params, u [T])   -> u [T], of a voltage that all share: so that no rounding adds up
 
 
 class Device(NamedTuple):
@@ -63,6 +64,7 @@ class Device(NamedTuple):
     check: Callable | None = None  # (params) -> None; raises ValueError on concrete leaves, lets tracers pass
     chart: Chart | None = None
     slow: bool = False
+    start: Callable | None = None  # (params, state) -> State: what a write moves, where the state is not that itself
 
 
 def fill(params: Any, x) -> jax.Array:

@@ -90,7 +90,9 @@ def _grow(params, state, charge):
     """Follow the growth through charge = integral of speed mu |V| dt, up to tot = 1."""
     gap = params.alpha + 1 - state.res - state.fil
     gain = jnp.minimum(2 * charge, gap**2 - params.alpha**2)
-    fil = state.fil + gain / (gap + jnp.sqrt(gap**2 - gain))
+    # Rounding may leave nothing of a small alpha^2, and a root has no slope at 0.
+    left = jnp.maximum(gap**2 - gain, jnp.finfo(jnp.result_type(gap)).tiny)
+    fil = state.fil + gain / (gap + jnp.sqrt(left))
     return State(fil=clip(fil, 0.0, 1 - state.res), res=state.res + jnp.zeros_like(fil))
 
 
@@ -99,7 +101,8 @@ def step(params, state, v, dt, key):
     if key is not None:
         shape = (state.fil * v).shape
         xi = noise.normal(key, shape, state.fil.dtype)
-        time = time + params.sigma * jnp.sqrt(params.speed * dt) * xi
+        some = time > 0
+        time = time + params.sigma * jnp.where(some, jnp.sqrt(jnp.where(some, time, 1.0)), 0.0) * xi
     charge = params.mu * jnp.abs(v) * time / 2
     return _grow(params, relax(params, _grow(params, state, charge), dt), charge)
 

@@ -3,8 +3,10 @@
     dx/dt = (mu r_on / d^2) i f(x, i),   R(x) = r_on x + r_off (1 - x),   i = v / R(x),   x in [0, 1]
 Without window (f = 1), R^2 is linear in flux: R'^2 = R^2 - 2 (r_off - r_on) k v dt with k = mu r_on / d^2, so
     x' = clip(x + 2 k v dt / (R + R'), 0, 1)
-is exact over a step of constant voltage, for any dt, and nothing cancels in it.  Where only the end of a run is wanted,
-R^2 itself is stepped, which needs no root.  From 0 to 1 takes .805 V s at the defaults.
+is exact over a step of constant voltage, for any dt, and nothing cancels in it; a step that moves x by less than a
+rounding of it is lost.  Where only the end of a run is wanted, R^2 itself is stepped, which needs no root; of a voltage
+and parameters that all devices share, in whole units of the last place of r_off^2, what is left over being passed on to
+the next step, so that no rounding adds up.  From 0 to 1 takes .805 V s at the defaults.
 Windows, with stp(u) = 1 for u >= 0 else 0, so that the sign of the current picks the bound ahead:
     joglekar     1 - (2x - 1)^(2p)                          Joglekar and Wolf, Eur. J. Phys. 30, 661 (2009)
     biolek       1 - (x - stp(-i))^(2p)                     Biolek et al., Radioengineering 18, 210 (2009)
@@ -20,6 +22,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import struct
+from jax import lax
 
 from memjax.devices._solvers import advance
 from memjax.devices.base import Chart, Device, Leaf, clip, fill, require
@@ -74,6 +77,16 @@ def _advance_squared(params, y, fall):
     return clip(y - fall, params.r_on**2, params.r_off**2)
 
 
+def _whole_units(params, falls):
+    """Round falls [T] to units that every R^2 adds exactly, and their running sum to within one: derivatives pass."""
+    top = lax.stop_gradient(jnp.asarray(params.r_off**2, falls.dtype))
+    unit = jnp.nextafter(top, jnp.full_like(top, jnp.inf)) - top
+    ratio = lax.stop_gradient(falls / unit)
+    whole = jnp.round(ratio)
+    left = jnp.round(jnp.cumsum(jnp.where(jnp.abs(ratio) < 2**22, ratio - whole, 0.0)))
+    return unit * (whole + jnp.diff(left, prepend=0.0)) + (falls - lax.stop_gradient(falls))
+
+
 def _from_squared(params, state, y):
     before = _resistance(params, state.x)
     # The difference of two roots, so that a state that has not moved comes back to the bit.
@@ -101,15 +114,24 @@ DEVICE = Device(
     rate=rate,
     bounds=bounds,
     check=check,
-    chart=Chart(step, _fall, _advance_squared, _squared_resistance, _from_squared),
+    chart=Chart(step, _fall, _advance_squared, _squared_resistance, _from_squared, _whole_units),
 )
+
+
+def _power(square, p):
+    """Return square^p; below p = 1 it has no slope at 0 that a derivative could take, and gets none."""
+    if p >= 1:
+        return square**p
+    some = square > 0
+    return jnp.where(some, jnp.where(some, square, 1.0) ** p, 0.0)
+
 
 # (x, ahead, p, j) -> f, where ahead = stp(-i): 0 while x rises, 1 while it falls.
 # Even powers are powers of a square, since p may be any positive number.
 WINDOWS = {
     "none": None,
-    "joglekar": lambda x, ahead, p, j: 1 - ((2 * x - 1) ** 2) ** p,
-    "biolek": lambda x, ahead, p, j: 1 - ((x - ahead) ** 2) ** p,
+    "joglekar": lambda x, ahead, p, j: 1 - _power((2 * x - 1) ** 2, p),
+    "biolek": lambda x, ahead, p, j: 1 - _power((x - ahead) ** 2, p),
     "prodromakis": lambda x, ahead, p, j: j * (1 - ((x - 0.5) ** 2 + 0.75) ** p),
     "zha": lambda x, ahead, p, j: j * (1 - (0.25 * (x - ahead) ** 2 + 0.75) ** p),
 }

@@ -62,7 +62,8 @@ def _drive(params, v, dt):
     """Return where x settles at v, and the share of the way there that dt takes."""
     p_on, p_off = _probabilities(params, v)
     total = p_on + p_off
-    return p_on / total, -jnp.expm1(-total * dt / params.tau)
+    # Far below both barriers, or in the cold, both underflow: nothing moves, wherever it would settle.
+    return p_on / jnp.where(total > 0, total, 1.0), -jnp.expm1(-total * dt / params.tau)
 
 
 def _advance(params, state, drive):

@@ -7,6 +7,10 @@ programming; with u = g / g_max, g_max = 25 uS:
     programming  sd = prog_scale (.26348 + 1.9650 u - 1.1731 u^2) uS x g_max / 25 uS             drawn by `program`
     read         sd = read_scale G q sqrt(ln((t + t_read) / (2 t_read))),  q = min(.0088 u^-.65, .2)   `read_noise_sd`
     i = G(t) v
+A run draws neither noise nor z: they belong to program-and-verify and to the reading circuit, which a device does not
+see.  So prog_scale acts in `program` alone, which gives the state of devices fresh from the programmer, and read_scale
+in `read_noise_sd` alone; an array starts from `init`, and has noise where the state is put in its place, for example
+dataclasses.replace(xbar, state=pcm.program(xbar.params, x, key), net=None), x of the shape of xbar.state.g.
 At rest t grows by dt, so relaxation is exact and adds up for any dt.  `init` is the noiseless, mean device (z = 0).
 A pulse of scale s = |v| / v_write starts from the drifted conductance and programs it anew, with the z it has:
     v > 0, crystallises:  g = G + min(s step_up, 1) (g_max - G)
@@ -34,8 +38,8 @@ class Params:
     t0: Leaf = 20.0  # s, of the drift
     t_read: Leaf = 250e-9  # s, width of a read pulse
     nu_scale: Leaf = 1.0  # of the drift exponent
-    prog_scale: Leaf = 1.0  # programming noise: its sd relative to the published one
-    read_scale: Leaf = 1.0  # read noise: its sd relative to the published one
+    prog_scale: Leaf = 1.0  # of `program` alone: sd of its noise relative to the published one
+    read_scale: Leaf = 1.0  # of `read_noise_sd` alone: relative to the published one
 
 
 @struct.dataclass
@@ -97,6 +101,11 @@ def relax(params, state, dt):
     return state.replace(t=state.t + dt)
 
 
+def start(params, state):
+    """Return the state that a write moves: the drifted conductance."""
+    return state.replace(g=_drifted(params, state))
+
+
 def step(params, state, v, dt, key):
     v, now = jnp.asarray(v), _drifted(params, state)
     scale = jnp.abs(v) / params.v_write
@@ -139,4 +148,5 @@ DEVICE = Device(
     volatile=True,
     bounds=bounds,
     check=check,
+    start=start,
 )

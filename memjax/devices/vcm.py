@@ -13,7 +13,8 @@ Step: at constant V the rate is close to an exponential of the gap, and for f = 
 is exact.  A step takes 8 such substeps, with sigma from the derivative of the rate: order 2, and stable for any dt
 (a blow-up of the SET ends at gap_min; the RESET follows its logarithm of time).
 C2C noise: the tip moves ion by ion, and the fewer ions carry the current the further each moves it, so a path |d gap|
-adds the variance hop |d gap| exp((gap - gap_min) / g0), however it is cut into steps; drawn where a key is given.  The
+adds the variance hop |d gap| exp((gap - gap_min) / g0), which the motion then carries along (in a RESET the tip that is
+behind catches up): drawn in every substep where a key is given, so that a pulse may be cut into steps or not.  The
 spread of ln R grows with R, as it does in devices (Ambrogio et al., IEEE T. Electron Dev. 61, 2912 (2014)).
 Source: Stanford University RRAM model, Verilog-A 1.0.0 (Jiang, Wong, DOI 10.4231/D37H1DN48) and its parameters; Jiang
 et al., SISPAD 2014; Guan, Yu, Wong, IEEE Electron Dev. Lett. 33, 1405 (2012).  The noise replaces the
@@ -26,6 +27,7 @@ from flax import struct
 from jax import lax
 
 from memjax import noise
+from memjax.devices._phi import phi1
 from memjax.devices.base import Device, Leaf, clip, fill, require
 
 KELVIN_PER_VOLT = 11604.518  # q / k
@@ -87,7 +89,7 @@ def _reach(params, v):
 
 
 def _advance(params, gap, v, dt):
-    """Follow the exponential through rate and slope at the gap for dt, up to the bounds."""
+    """Follow the exponential through rate and slope at the gap for dt, up to the bounds: return gap, rate and slope."""
     f, slope = jax.jvp(lambda g: rate(params, State(gap=g), v).gap, (gap,), (jnp.ones_like(gap),))
     z = slope * dt
     small, ends = jnp.abs(z) < 1e-4, z < 0.999
@@ -95,18 +97,38 @@ def _advance(params, gap, v, dt):
     stretch = jnp.where(small, 1 + z / 2 + z**2 / 3, -jnp.log1p(-safe) / safe)
     top = clip(_reach(params, v), gap, params.gap_max)
     bound = jnp.where(f > 0, top, params.gap_min)
-    return jnp.where(ends, clip(gap + f * dt * stretch, params.gap_min, top), bound)
+    return jnp.where(ends, clip(gap + f * dt * stretch, params.gap_min, top), bound), f, slope
+
+
+def _hop(params, before, gap, f, slope, key):
+    """Add the noise of the path from before to gap: the integral of hop exp((g - gap_min) / g0) exp(2 sigma (gap - g)).
+
+    sigma = slope / f is how two tips approach each other in a RESET. How they part in a SET the next substeps follow.
+    """
+    path, moved = gap - before, f != 0
+    closing = jnp.minimum(2 * jnp.where(moved, slope / jnp.where(moved, f, 1.0), 0.0) * path, 0.0)
+    z = closing - path / params.g0
+    size = jnp.exp((gap - params.gap_min) / params.g0 + jnp.maximum(z, 0.0)) * phi1(jnp.abs(z))
+    variance = params.hop * jnp.abs(path) * size
+    # The root has no slope at 0: where nothing moved there is no noise, and no gradient.
+    sd = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)), 0.0)
+    return clip(gap + sd * noise.normal(key, gap.shape, gap.dtype), params.gap_min, params.gap_max)
 
 
 def step(params, state, v, dt, key):
     start = state.gap + jnp.zeros_like(v * state.gap)
-    gap, _ = lax.scan(lambda g, _: (_advance(params, g, v, dt / SUBSTEPS), None), start, length=SUBSTEPS)
-    if key is not None:
-        variance = params.hop * jnp.abs(gap - start) * jnp.exp((gap - params.gap_min) / params.g0)
-        # The root has no slope at 0: where nothing moved there is no noise, and no gradient.
-        sd = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)), 0.0)
-        gap = clip(gap + sd * noise.normal(key, gap.shape, gap.dtype), params.gap_min, params.gap_max)
-    return State(gap=gap)
+
+    def follow(key):
+        def substep(before, k):
+            gap, f, slope = _advance(params, before, v, dt / SUBSTEPS)
+            return gap if key is None else _hop(params, before, gap, f, slope, noise.fold_in(key, k)), None
+
+        return lax.scan(substep, start, jnp.arange(SUBSTEPS))[0]
+
+    if key is None:
+        return State(gap=follow(None))
+    # Most arrays pass a key, and few devices hop: eight draws would take half of the step's time.
+    return State(gap=lax.cond(jnp.any(jnp.asarray(params.hop) > 0), lambda: follow(key), lambda: follow(None)))
 
 
 def bounds(params):

@@ -2,10 +2,12 @@
 
     zeta_ij = A_plus x_i post_j - A_minus pre_i y_j          pair STDP of this step, all-to-all traces x, y
     MSTDP:    dw_ij = gamma r_j zeta_ij
-    MSTDPET:  z_ij <- z_ij exp(-dt / tau_z) + zeta_ij,    dw_ij = gamma r_j z_ij
+    MSTDPET:  z_ij <- z_ij exp(-dt / tau_z) + zeta_ij,    dw_ij = gamma r_j z_ij dt / tau_z
 
 The modulator r is the reward of this step: a number for all, or one for each post neuron. The source rewards the
 pairs of a step with the reward that follows it, r(t + dt) zeta(t): a caller gives it with the step that earned it.
+The source's z is this one over tau_z, and its rate dw/dt is summed here: under a constant reward both rules come to
+gamma r for each pair of spikes, whatever dt is.
 Coincident spikes do not see each other; in the source they do, which at A_plus = A_minus is the same, for they cancel.
 
 `mstdp`    reward acts on the pairs of its own step, and is kept in factors.
@@ -26,7 +28,8 @@ from memjax.plasticity.base import Outer, Rule, Signals
 class Params:
     """Learning rate gamma (per reward), window of the pairs, tau_z of the eligibility [s] (`mstdpet` alone).
 
-    A+ = A- = 1, tau 20 ms and tau_z 25 ms as in the source; gamma = .1 (mV).
+    A+ = A- = 1, tau 20 ms and tau_z 25 ms as in the source; gamma = .1 (mV).  The reward of `mstdpet` is held over a
+    step and counts by its length: one that comes at a moment is its size times tau_z / dt, if it is to count as much.
     """
 
     gamma: float = 0.1
@@ -76,7 +79,7 @@ def step_trace(
     zeta, after = _pairs(params, state, pre, post, dt)
     reward = base.third_factor("mstdpet", modulator, after.y)
     z = base.decay(jnp.asarray(state.z), params.tau_z, dt) + base.dense(zeta)
-    return params.gamma * reward[None, :] * z, State(x=after.x, y=after.y, z=z)
+    return params.gamma * (dt / params.tau_z) * reward[None, :] * z, State(x=after.x, y=after.y, z=z)
 
 
 def _pairs(params: Params, state: State, pre: Signals, post: Signals, dt: Array | float) -> tuple[Outer, State]:

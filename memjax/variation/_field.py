@@ -43,5 +43,8 @@ def correlated_field(
     c = jnp.exp(-r) if covariance == "exponential" else jnp.exp(-0.5 * jnp.square(r))
     power = jnp.maximum(jnp.fft.fft2(c).real, 0.0)
     power = power / jnp.mean(power)
+    # The root has no slope where the power was cut, and the draws have none to pass on there.
+    kept = power > 0
+    amplitude = jnp.where(kept, jnp.sqrt(jnp.where(kept, power, 1.0)), 0.0)
     white = jnp.fft.fft2(noise.normal(key, torus, dtype))
-    return jnp.fft.ifft2(white * jnp.sqrt(power).astype(white.dtype)).real[: shape[-2], : shape[-1]]
+    return jnp.fft.ifft2(white * amplitude.astype(white.dtype)).real[: shape[-2], : shape[-1]]

@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import Array
+from jax.core import Tracer
 
 from memjax import devices, noise
-from memjax.devices.base import Device
+from memjax.devices.base import Device, accept
 from memjax.variation._faults import merge_faults, sample_lines, sample_lives, sample_stuck
 from memjax.variation._keys import named_key
 from memjax.variation._spread import Spread, factor, sample_params
@@ -161,10 +163,16 @@ class Nonidealities:
         return bool({"flicker", "telegraph", "relaxation"} & set(self.names))
 
     def scaled(self, name: str) -> Any:
-        """Return a description at its severity: what rises with it is multiplied, times and writes are divided."""
+        """Return a description at its severity: what rises with it is multiplied, times and writes are divided.
+
+        The derivative by the severity of what is divided (retention, endurance, breakdown) is 0 at 0: take it above.
+        Raises ValueError for a negative severity (tracers pass).
+        """
         value, s = getattr(self, name), self.severity.get(name)
         if value is None or s is None:
             return value
+        if not isinstance(s, Tracer):
+            accept(f"variation: severity of {name}", s, np.asarray(s) >= 0, "0 (off) or more")
         if name == "d2d":
             spreads = {f: v if isinstance(v, Spread) else Spread(v) for f, v in value.items()}
             return {f: replace(v, sigma=s * v.sigma) for f, v in spreads.items()}
@@ -177,7 +185,10 @@ class Nonidealities:
         if name == "half_select":
             return value.replace(share=s * value.fraction)
         more = {f: s * getattr(value, f) for f in _RISES.get(name, ())}
-        less = {f: jnp.divide(getattr(value, f), s) for f in _FALLS.get(name, ())}  # by 0: inf, which is never
+        some = jnp.asarray(s) > 0
+        less = {  # by 0: inf, which is never; a quotient has no derivative there, and a selection has none but 0
+            f: jnp.where(some, getattr(value, f) / jnp.where(some, s, 1.0), jnp.inf) for f in _FALLS.get(name, ())
+        }
         return value.replace(**more, **less)
 
     def with_severity(self, severity: Mapping[str, Any]) -> "Nonidealities":

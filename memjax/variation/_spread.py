@@ -61,6 +61,10 @@ def sample_params(
     A plain number in `spread` is the sigma of a lognormal. die: the key of what all arrays of the chip have in common
     (`Spread.die`); None: key. Raises ValueError for a field that Params does not have, a negative sigma, an unknown
     distribution, or shares of the variance that add up to more than 1.
+
+    Fields are drawn each for itself: a wide spread may bring two of a device into an order that its model refuses, as
+    g_max below g_min, which inverts it. `crossbar.create` and the device's `check` see that in concrete values, and not
+    under jit.
     """
     fields = [
         f
@@ -99,7 +103,9 @@ def factor(spread: Spread, shape: tuple[int, ...], key: Array, name: str = "sigm
     if distribution == "truncated":
         t = 2**0.5 / _CUT_SD * erf_inv(_CUT_SHARE * erf(xi / 2**0.5))
         return 1.0 + sigma * t
-    s = jnp.sqrt(jnp.log1p(jnp.square(sigma)))
+    # The root has no slope at 0, s has: it is sigma there.
+    some = jnp.asarray(sigma) > 0
+    s = jnp.where(some, jnp.sqrt(jnp.log1p(jnp.square(jnp.where(some, sigma, 1.0)))), sigma)
     return jnp.exp(s * xi - 0.5 * s * s)
 
 

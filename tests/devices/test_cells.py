@@ -92,6 +92,14 @@ def test_reset_suffers_from_the_gate_that_follows_the_source():
     assert down < 0.8 * up
 
 
+def test_derivatives_of_a_cell_that_no_current_flows_through():
+    """Neither the device (no current at x = 0) nor the closed transistor gives the divided voltage a slope."""
+    wrapped, params = make("1t", device=devices.get("yakopcic"))
+    for v in (-3.0, 0.0, 3.0):
+        slopes = jax.grad(lambda x, v: wrapped.current(params, wrapped.init(params, x), v), (0, 1))(0.0, v)
+        assert np.isfinite(slopes).all()
+
+
 def test_the_selector_suppresses_half_select_leakage(x64):
     """i(v) / i(v/2) of a linear device of 10 kohm is 2; with the selector it is 999 at 1.2 V."""
     soft = devices.get("soft_bounds")
@@ -113,6 +121,36 @@ def test_the_selector_suppresses_half_select_leakage(x64):
     np.testing.assert_allclose(float(full / half), 999, rtol=1e-3)
     # Where the selector takes all of the voltage, the ratio is 2 cosh(v / (2 v_0)).
     np.testing.assert_allclose(float(low / lower), 2 * np.cosh(0.4 / (2 * params.v_0)), rtol=1e-4)
+
+
+def test_currents_far_below_the_threshold_are_right_in_float32():
+    """Where the device keeps less than a rounding of the voltage: against the law in float64, with the derivatives."""
+    soft = devices.get("soft_bounds")
+    wrapped, params = make("1s", device=soft)
+    x, v = np.array([0.0, 0.5, 1.0])[:, None], np.array([[0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 2.0]])
+    v = np.hstack([-v, v])
+    g = 1e-6 + 99e-6 * x
+    lo, hi = np.zeros((3, v.size)), np.abs(v) + 0 * g  # what the device keeps, by bisection in the exponent
+    lo = lo + 1e-15
+    for _ in range(200):
+        u = np.sqrt(lo * hi)
+        short = g * u < 2e-14 * np.sinh((np.abs(v) - u) / 0.04)
+        lo, hi = np.where(short, u, lo), np.where(short, hi, u)
+    i, fall = np.sign(v) * g * u, 2e-14 / 0.04 * np.cosh((np.abs(v) - u) / 0.04)
+
+    def current(x, v):
+        return wrapped.current(params, wrapped.init(params, x), v)
+
+    full = (np.broadcast_to(a, i.shape).astype(np.float32).reshape(-1) for a in (x, v))
+    with jax.enable_x64(False):
+        found, (by_x, by_v) = jax.jit(jax.vmap(jax.value_and_grad(current, (0, 1))))(*full)
+    assert found.dtype == np.float32
+    found, by_x, by_v = (np.asarray(a, np.float64) for a in (found, by_x, by_v))
+    np.testing.assert_allclose(found.reshape(i.shape), i, rtol=4e-5)
+    np.testing.assert_allclose(by_v.reshape(i.shape), g * fall / (g + fall), rtol=4e-5)
+    # Where the device keeps nothing, what the state has to do with it is nothing, but for rounding.
+    off = np.abs(by_x.reshape(i.shape) - np.sign(v) * u * 99e-6 * fall / (g + fall)) / np.abs(i)
+    assert off.max() < 1e-4
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -129,3 +129,16 @@ def test_the_published_set_contradicts_the_data():
 def test_refuses(field, accepted):
     with pytest.raises(ValueError, match=f"{field} = -1.0: accepted is {accepted}"):
         DEVICE.check(DEVICE.Params(**{field: -1.0}))
+
+
+def test_derivatives_at_the_edges_are_finite():
+    """Where float32 has nothing left of alpha^2, at a bridge; and by `speed` in a step of no time."""
+    device = devices.get("diffusive")
+
+    def grown(v, speed, dt):
+        params = device.Params(alpha=1e-5, speed=speed)
+        return device.step(params, device.init(params, 0.3), v, dt, jax.random.key(0)).fil
+
+    slopes = jax.grad(grown, (0, 1))
+    assert np.isfinite(slopes(1.0, 1.0, 1e-2)).all()
+    np.testing.assert_array_equal(slopes(1.0, 1.0, 0.0), 0.0)

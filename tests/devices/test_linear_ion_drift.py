@@ -43,12 +43,26 @@ def test_one_large_step_is_as_exact_as_many(x64):
 
 
 def test_float32_steps_do_not_cancel():
-    """10^4 steps that move x by about 1e-6 each: the step itself is exact to rounding, the sum to sqrt(n) of it."""
-    x = ION.init(PARAMS, 0.5)
-    step = ION.step(PARAMS, x, 1.0, 1e-6, None)
-    end, _ = devices.simulate(ION, PARAMS, x, np.full(10_000, 1.0), 1e-6, record=())
+    """One step is exact to rounding; so is the end of 10^5 steps, where some single ones are below any rounding."""
+    step = ION.step(PARAMS, ION.init(PARAMS, 0.5), 1.0, 1e-6, None)
     np.testing.assert_allclose(step.x - 0.5, flux_solution(0.5, 1e-6) - 0.5, atol=6e-8)
-    np.testing.assert_allclose(end.x, flux_solution(0.5, 1e-2), atol=3e-4)
+    for x, v, dt in ((0.5, 1.0, 1e-6), (0.1, 0.5, 8e-6), (0.1, 1e-2, 1e-6), (0.5, -1e-2, 1e-6)):
+        end, _ = devices.simulate(ION, PARAMS, ION.init(PARAMS, x), np.full(100_000, v), dt, record=())
+        np.testing.assert_allclose(end.x, flux_solution(x, 1e5 * v * dt), atol=2e-7)
+
+
+def test_derivatives_of_the_end_of_a_run_are_those_of_its_steps(x64):
+    """Whether or not the rounding of its steps is evened out: also past a bound, which forgets what was before."""
+    voltage, state = jnp.asarray(np.tile([0.9, -0.3, 0.5], 20)), jnp.array([0.1, 0.5, 0.98])
+
+    def end(scale, r_off, record):
+        params = PARAMS.replace(r_off=r_off)
+        return devices.simulate(ION, params, ION.init(params, state), scale * voltage, 5e-3, record=record)[0].x
+
+    jacobian = jax.jit(jax.jacobian(end, (0, 1)), static_argnames="record")
+    chart, steps = (jacobian(1.0, 16e3, record) for record in ((), ("state",)))
+    np.testing.assert_allclose(chart[0], steps[0], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(chart[1], steps[1], rtol=1e-9, atol=1e-15)
 
 
 def test_from_end_to_end_takes_805_millivolt_seconds(x64):
@@ -219,3 +233,10 @@ def test_gradient_through_a_windowed_step(x64):
 def test_refuses_windows(arguments, message):
     with pytest.raises(ValueError, match=message):
         with_window(*arguments)
+
+
+def test_windows_with_a_kink_have_finite_derivatives():
+    for name, x, v in (("joglekar", 0.5, 1.0), ("biolek", 0.0, 1.0), ("biolek", 1.0, -1.0)):
+        device = with_window(name, 0.5)
+        slope = jax.grad(lambda x, v=v, device=device: device.rate(PARAMS, device.init(PARAMS, x), v).x)
+        assert np.isfinite(slope(x))

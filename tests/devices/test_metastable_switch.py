@@ -1,5 +1,6 @@
 """`metastable_switch` against its closed form and its time constants."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -47,6 +48,16 @@ def test_steps_of_any_length_stay_finite_in_float32():
     state = SWITCH.init(PARAMS, np.linspace(0, 1, 5))
     for v in (100.0, -100.0):
         np.testing.assert_array_equal(SWITCH.step(PARAMS, state, v, 1e6, None).x, float(v > 0))
+
+
+@pytest.mark.parametrize("change", [{"temperature": 20.0}, {"v_on": 2.5, "v_off": 2.5}])
+def test_in_the_cold_nothing_moves(change):
+    """Both probabilities are below the smallest float32: no rate, and no place to settle either."""
+    params = SWITCH.Params(**change)
+    x, slopes = jax.value_and_grad(lambda x, v: SWITCH.step(params, SWITCH.init(params, x), v, 1e-3, None).x, (0, 1))(
+        0.3, 0.0
+    )
+    np.testing.assert_allclose([x, *slopes], [0.3, 1.0, 0.0], rtol=1e-6, atol=1e-30)
 
 
 @pytest.mark.parametrize(

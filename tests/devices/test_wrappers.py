@@ -121,3 +121,29 @@ def test_refuses():
     state = wrapped.init(wrapped.Params(), 0.5)
     with pytest.raises(ValueError, match=r"volatile\+c2c draws noise at every write: give a key"):
         devices.simulate(wrapped, wrapped.Params(), state, np.ones(3), 1e-3)
+
+
+def test_noise_of_a_drifted_device_is_relative_to_what_the_pulse_moved():
+    """PCM after four months: the write starts from the drifted conductance, not from the one that is stored."""
+    pcm = devices.get("pcm")
+    for wrap in (lambda device: device, devices.with_read_noise):
+        wrapped = devices.with_c2c_noise(wrap(pcm))
+        params = wrapped.Params(sigma=0.3)
+        state = wrapped.relax(params, wrapped.init(params, jnp.full(20_000, 0.8)), 1e7)
+        now = float(pcm.current(pcm.Params(), state if wrap(pcm) is pcm else state.inner, 1.0)[0])
+        new = wrapped.step(params, state, 1.0, 1e-8, jax.random.key(0))
+        g = new.g if wrap(pcm) is pcm else new.inner.g
+        step = 0.05 * (25e-6 - now)
+        assert float(g.mean() - now) == pytest.approx(step, rel=4 * 0.3 / 20_000**0.5)
+        assert float(g.std()) == pytest.approx(0.3 * step, rel=4 / 40_000**0.5)
+
+
+@pytest.mark.parametrize("wrap", [devices.with_c2c_noise, devices.with_range_noise])
+def test_a_voltage_of_fewer_axes_belongs_to_the_last_ones(wrap):
+    """As in the device's own step: the noise goes where the pulse went."""
+    wrapped = wrap(devices.get("soft_bounds"))
+    state = wrapped.init(wrapped.Params(), jnp.full((3, 3), 0.5))
+    with jax.numpy_rank_promotion("allow"):
+        x = wrapped.step(wrapped.Params(), state, jnp.array([1.0, 0.0, 0.0]), 1e-3, jax.random.key(0)).x
+    assert len(set(np.asarray(x[:, 0]).tolist())) == 3
+    np.testing.assert_array_equal(x[:, 1:], 0.5)

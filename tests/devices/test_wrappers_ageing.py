@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from memjax import devices, variation
+from memjax import crossbar, devices, variation
 
 SOFT, ION = devices.get("soft_bounds"), devices.get("linear_ion_drift")
 N = 100_000
@@ -87,6 +87,21 @@ def test_a_failed_device_is_stuck_and_writes_are_counted():
     params = wide.Params(v_write_min=0.2)
     _, trace = devices.simulate(wide, params, wide.init(params, 0.5), np.array([1.0, 1.0, 0.1, 1.0, -1.0, -1.0]), 1e-4)
     np.testing.assert_array_equal(trace.state.writes, [1, 1, 1, 2, 3, 3])
+
+
+def test_every_pulse_of_an_array_is_a_write():
+    """Also of an ODE model, for which a stretch of steps of one sign is one write: pulses end before others begin."""
+    device = devices.with_breakdown(devices.with_read_noise(devices.with_endurance(ION)))
+    params = device.Params(life=9.0)
+    xbar = crossbar.create(device, (2, 3), polarity=1, params=params, x=0.3)
+    ups, key = jnp.ones((1, 2, 3)).at[0, 0, 0].set(0.0), jax.random.key(0)
+    for n in range(1, 4):
+        xbar, _ = crossbar.write(xbar, ups, 1e-6, key, max_pulses=1)
+        for counting in (xbar.state, xbar.state.inner.inner):
+            np.testing.assert_array_equal(counting.writes.reshape(2, 3), n * np.asarray(ups[0]))
+    xbar, _ = crossbar.write(xbar, -4 * ups[:, 1:], 1e-6, key, rows=jnp.asarray([1]))
+    np.testing.assert_array_equal(xbar.state.writes.reshape(2, 3), [[0, 3, 3], [7, 7, 7]])
+    assert devices.end_pulse(ION.init(ION.Params(), 0.5)).x == 0.5
 
 
 @pytest.mark.parametrize("make, off", [("with_relaxation", {"scale": 0.0}), ("with_breakdown", {"life": np.inf})])

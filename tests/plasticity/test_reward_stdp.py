@@ -69,4 +69,14 @@ def test_mstdp_rewards_the_pairs_of_its_step_and_mstdpet_all_that_are_remembered
     later, _ = run(MSTDPET, p, np.zeros((3, 2)), pre, post, DT, modulator=reward)
     lag = np.arange(200)[:, None] - np.arange(200)[None, :]
     kernel = np.where(lag >= 0, np.exp(-lag * DT / 0.05), 0.0)
-    np.testing.assert_allclose(later, 0.1 * np.einsum("mn,nij,mj->ij", kernel, zeta, reward), rtol=0, atol=1e-12)
+    wanted = 0.1 * DT / 0.05 * np.einsum("mn,nij,mj->ij", kernel, zeta, reward)
+    np.testing.assert_allclose(later, wanted, rtol=0, atol=1e-12)
+
+
+def test_mstdpet_of_a_pair_under_constant_reward_does_not_depend_on_the_step(x64):
+    """It comes to gamma r exp(-gap / tau_plus), as `mstdp` gives at once, but for terms of dt / tau_z."""
+    for dt in (1e-3, 1e-4):
+        pre, post = np.zeros((2, round(0.4 / dt), 1))
+        pre[0], post[round(0.01 / dt)] = 1, 1
+        w, _ = run(MSTDPET, MSTDPET.Params(), np.zeros((1, 1)), pre, post, dt, modulator=np.full(len(pre), 2.0))
+        assert w[0, 0] == pytest.approx(0.1 * 2 * np.exp(-0.01 / 0.02), rel=dt / 0.025)

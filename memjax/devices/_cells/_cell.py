@@ -11,11 +11,14 @@ from memjax.devices._wrappers._common import own_shape, wrap
 from memjax.devices.base import Device
 
 
-def cell(device: Device, suffix: str, params: type, check: Callable, residual: Callable) -> Device:
+def cell(
+    device: Device, suffix: str, params: type, check: Callable, residual: Callable, partner_current: Callable
+) -> Device:
     """Return the device in series with a partner.
 
     residual: (params, i, u, v) -> rising in u, zero where the partner carries the device's current i [A] at the device
     voltage u of the cell voltage v [V].
+    partner_current: (params, u, v) -> the current [A] of the partner, falling in u.
     """
 
     def voltage(params: Any, state: Any, v) -> jax.Array:
@@ -24,7 +27,15 @@ def cell(device: Device, suffix: str, params: type, check: Callable, residual: C
         return divide(lambda u: residual(params, device.current(params.inner, state, u), u, v), v)
 
     def current(params, state, v):
-        return device.current(params.inner, state, voltage(params, state, v))
+        u = voltage(params, state, v)
+        one = jnp.ones_like(u)
+        own, slope = jax.jvp(lambda u: device.current(params.inner, state, u), (u,), (one,))
+        other, fall = jax.jvp(lambda u: partner_current(params, u, v), (u,), (-one,))
+        # u is known to a few roundings of v, which may be more than u itself: where the partner takes nearly all of the
+        # voltage, its current is the precise one. They meet on their tangents, where the flatter one decides.
+        some = slope + fall > 0
+        both = jnp.where(some, slope + fall, one)
+        return jnp.where(some, own * (fall / both) + other * (slope / both), own)
 
     def step(params, state, v, dt, key):
         return device.step(params.inner, state, voltage(params, state, v), dt, key)

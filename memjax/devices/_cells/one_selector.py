@@ -35,8 +35,11 @@ def one_selector(device: Device) -> Device:
         # As a sum of voltages: a sinh of the missing voltage would overflow, and its slope would swamp Newton's step.
         return u + params.v_0 * jnp.arcsinh(i / params.i_0) - v
 
+    def partner_current(params, u, v):
+        return params.i_0 * jnp.sinh((v - u) / params.v_0)
+
     def check(params):
         require(params, "i_0", lambda p: p.i_0 > 0, "more than 0 A")
         require(params, "v_0", lambda p: p.v_0 > 0, "more than 0 V")
 
-    return cell(device, "1s", Params, check, residual)
+    return cell(device, "1s", Params, check, residual, partner_current)

@@ -36,19 +36,22 @@ def one_transistor(device: Device) -> Device:
         v_th: Any = 0.5
         k: Any = 1e-3
 
-    def residual(params, i, u, v):
+    def partner_current(params, u, v):
         over, zero = params.v_gate - params.v_th, jnp.zeros_like(v)
         source = jnp.where(v < 0, -u, zero)
         drain = jnp.where(v < 0, -v, v - u)
         square = jnp.maximum(over - source, 0.0) ** 2 - jnp.maximum(over - drain, 0.0) ** 2
-        return i - jnp.where(v < 0, -params.k, params.k) / 2 * square
+        return jnp.where(v < 0, -params.k, params.k) / 2 * square
+
+    def residual(params, i, u, v):
+        return i - partner_current(params, u, v)
 
     def check(params):
         require(params, "v_gate", lambda p: p.v_gate >= 0, "0 V or more")
         require(params, "v_th", lambda p: p.v_th >= 0, "0 V or more")
         require(params, "k", lambda p: p.k > 0, "more than 0 A/V^2")
 
-    return cell(device, "1t", Params, check, residual)
+    return cell(device, "1t", Params, check, residual, partner_current)
 
 
 def compliance(params: Any) -> jax.Array:

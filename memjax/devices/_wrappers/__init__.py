@@ -7,7 +7,7 @@ alone; each draws from a stream of its own; each has a value of its parameters t
 from memjax.devices._wrappers.breakdown import with_breakdown
 from memjax.devices._wrappers.c2c_noise import with_c2c_noise
 from memjax.devices._wrappers.drift import with_drift
-from memjax.devices._wrappers.endurance import with_endurance
+from memjax.devices._wrappers.endurance import end_pulse, with_endurance
 from memjax.devices._wrappers.levels import with_levels
 from memjax.devices._wrappers.range_noise import with_range_noise
 from memjax.devices._wrappers.read_noise import with_read_noise
@@ -16,6 +16,7 @@ from memjax.devices._wrappers.temperature import arrhenius, with_temperature
 
 __all__ = [
     "arrhenius",
+    "end_pulse",
     "relaxation_sd",
     "with_breakdown",
     "with_c2c_noise",

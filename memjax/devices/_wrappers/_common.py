@@ -17,7 +17,7 @@ def wrap(device: Device, suffix: str, params: type, check: Callable, **changes) 
 
     params: the Params class, with a field `inner`.  check looks at the wrapper's own fields; the inner check follows.
     """
-    inner_rate, inner_relax, inner_bounds = device.rate, device.relax, device.bounds
+    inner_rate, inner_relax, inner_bounds, inner_start = device.rate, device.relax, device.bounds, device.start
 
     def init(params, x):
         return device.init(params.inner, initial(params, x))
@@ -27,6 +27,11 @@ def wrap(device: Device, suffix: str, params: type, check: Callable, **changes) 
         if device.check is not None:
             device.check(params.inner)
 
+    def start(params, state):
+        if hasattr(state, "inner"):
+            return state.replace(inner=inner_start(params.inner, state.inner))  # type: ignore[misc]
+        return inner_start(params.inner, state)  # type: ignore[misc]
+
     same = {
         "init": init,
         "current": lambda params, state, v: device.current(params.inner, state, v),
@@ -34,6 +39,7 @@ def wrap(device: Device, suffix: str, params: type, check: Callable, **changes) 
         "rate": inner_rate and (lambda params, state, v: inner_rate(params.inner, state, v)),
         "relax": inner_relax and (lambda params, state, dt: inner_relax(params.inner, state, dt)),
         "bounds": inner_bounds and (lambda params: inner_bounds(params.inner)),
+        "start": inner_start and start,
     }
     return device._replace(
         name=f"{device.name}+{suffix}", Params=params, check=check_both, chart=None, **{**same, **changes}
@@ -65,6 +71,13 @@ def bounds_of(device: Device, params: Any, example: Any) -> tuple[Any, Any]:
     if device.bounds is None:
         return tuple(jax.tree.map(lambda _, edge=edge: edge, example) for edge in RECORD)
     return device.bounds(params.inner)
+
+
+def is_written(device: Device, params: Any, state: Any, v) -> jax.Array:
+    """Return v != 0 in the rank of the devices, ready for `like`: their last axes, as in the device's own step."""
+    rank = len(jax.eval_shape(device.current, params.inner, state, 0.0).shape)
+    written = jnp.asarray(v) != 0
+    return written.reshape((1,) * (rank - written.ndim) + written.shape) if written.ndim else written
 
 
 def like(value, leaf) -> jax.Array:

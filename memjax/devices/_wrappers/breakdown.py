@@ -8,15 +8,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from memjax.devices._wrappers._common import RECORD, blank, bounds_of, extreme, initial, wrap
-from memjax.devices._wrappers.endurance import count_write
+from memjax.devices._wrappers.endurance import Counting, count_write
 from memjax.devices.base import Device, require
-
-
-@struct.dataclass
-class Living:
-    inner: Any
-    writes: Any  # 1, number of writes so far; set it to age a device
-    sign: Any  # 1, sign of the last step's voltage; None for programmed devices
 
 
 @cache
@@ -42,7 +35,7 @@ def with_breakdown(device: Device) -> Device:
     def init(params, x):
         inner = device.init(params.inner, initial(params, x))
         none = blank(device, params, inner)
-        return Living(inner, none, None if programmed else none)
+        return Counting(inner, none, None if programmed else none)
 
     def current(params, state, v):
         failed = extreme(device, params, state.inner, params.x_failed, v)
@@ -50,15 +43,15 @@ def with_breakdown(device: Device) -> Device:
 
     def step(params, state, v, dt, key):
         inner = device.step(params.inner, state.inner, v, dt, key)
-        return Living(inner, *count_write(state, v, params.v_write_min))
+        return Counting(inner, *count_write(state, v, params.v_write_min))
 
     def relax(params, state, dt):
         inner = inner_relax(params.inner, state.inner, dt)  # type: ignore[misc]
-        return Living(inner, state.writes, None if programmed else jnp.zeros_like(state.sign))
+        return Counting(inner, state.writes, None if programmed else jnp.zeros_like(state.sign))
 
     def bounds(params):
         lo, hi = bounds_of(device, params, jax.eval_shape(device.init, params.inner, 0.5))
-        return tuple(Living(b, edge, None if programmed else edge) for b, edge in zip((lo, hi), RECORD, strict=True))
+        return tuple(Counting(b, edge, None if programmed else edge) for b, edge in zip((lo, hi), RECORD, strict=True))
 
     def check(params):
         require(params, "life", lambda p: p.life > 0, "more than 0 writes")

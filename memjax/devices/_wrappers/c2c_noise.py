@@ -9,7 +9,7 @@ from flax import struct
 
 from memjax import noise
 from memjax.devices._solvers import clamp, unbounded
-from memjax.devices._wrappers._common import bounds_of, like, need_key, stream, wrap
+from memjax.devices._wrappers._common import bounds_of, is_written, like, need_key, stream, wrap
 from memjax.devices.base import Device, require
 
 
@@ -17,7 +17,8 @@ from memjax.devices.base import Device, require
 def with_c2c_noise(device: Device) -> Device:
     """Add cycle-to-cycle (C2C) noise, relative to the step, to every write of a device.
 
-    state' = clip(s + d (1 + sigma xi)),  d = step(s) - s,  xi ~ N(0, 1) for each element, bounded state leaf and step.
+    state' = clip(s + d (1 + sigma xi)),  d = step(s) - s,  xi ~ N(0, 1) for each element, bounded state leaf and step,
+    with s what the write starts from: of a device that has drifted (`pcm`) not the state as it was programmed.
     Only a step with v != 0 is a write: relaxation at rest is not noisy.  For a model that integrates an ODE a step of
     the simulation counts as one write, so sigma is per step.  Unbounded leaves (flux records) stay exact.
 
@@ -35,10 +36,11 @@ def with_c2c_noise(device: Device) -> Device:
         need_key(name, key, "write")
         new = device.step(params.inner, state, v, dt, key)
         lo, hi = bounds_of(device, params, new)
-        written = jnp.asarray(v) != 0
+        written = is_written(device, params, new, v)
+        start = state if device.start is None else device.start(params.inner, state)
         leaves, treedef = jax.tree.flatten(new)
         noisy = []
-        for n, (after, before, a, b) in enumerate(zip(leaves, *map(jax.tree.leaves, (state, lo, hi)), strict=True)):
+        for n, (after, before, a, b) in enumerate(zip(leaves, *map(jax.tree.leaves, (start, lo, hi)), strict=True)):
             if not unbounded(a, b):
                 xi = noise.normal(key, after.shape, after.dtype, salt=stream(name) + n)
                 # Added to the step, not multiplied into it, so that sigma = 0 leaves the inner device's bits alone.

@@ -10,7 +10,7 @@ from flax import struct
 
 from memjax import noise
 from memjax.devices._solvers import clamp, unbounded
-from memjax.devices._wrappers._common import bounds_of, like, need_key, stream, wrap
+from memjax.devices._wrappers._common import bounds_of, is_written, like, need_key, stream, wrap
 from memjax.devices.base import Device, require
 
 
@@ -41,7 +41,7 @@ def with_range_noise(device: Device) -> Device:
     def step(params, state, v, dt, key):
         need_key(name, key, "write")
         new = device.step(params.inner, state, v, dt, key)
-        written = jnp.asarray(v) != 0
+        written = is_written(device, params, new, v)
         lo, hi = bounds_of(device, params, new)
         leaves, treedef = jax.tree.flatten(new)
         noisy = []

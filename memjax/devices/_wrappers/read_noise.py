@@ -17,8 +17,9 @@ KINDS = ("white", "one_over_f", "telegraph")
 def with_read_noise(device: Device, kind: str = "white", modes: int = 8) -> Device:
     """Make the current of a device fluctuate, relative to itself, with noise of that kind.
 
-    i = i_inner max(1 + a n, 0), with n a process of mean 0 in the state, drawn in `step` (whatever v is) and seen by
-    the next read: `current` takes no key.  `relax` draws nothing: after idle time the noise goes on from where it was.
+    i = i_inner max(1 + a n, 0), with n a process in the state, drawn in `step` (whatever v is) and seen by the next
+    read: `current` takes no key.  Its mean is 0, except of a trap with unequal times.  `relax` draws nothing: after
+    idle time the noise goes on from where it was.
     A fresh device has n = 0; its first step draws the stationary distribution.
 
     "white"       n ~ N(0, 1), anew every step.                 Params: inner, sigma (relative to the current)
@@ -30,7 +31,8 @@ def with_read_noise(device: Device, kind: str = "white", modes: int = 8) -> Devi
                   Params: inner, sigma, tau_min (s), tau_max (s).  The state's last axis is [modes].
                   Source: van der Ziel, Physica 16, 359 (1950), doi:10.1016/0031-8914(50)90078-4.
     "telegraph"   n = +-1/2, a trap that is empty (+) for tau_high on average, and filled (-) for tau_low; exact for any
-                  dt: P(+) relaxes to tau_high / (tau_high + tau_low) at the rate 1 / tau_high + 1 / tau_low.
+                  dt: P(+) relaxes to tau_high / (tau_high + tau_low) at the rate 1 / tau_high + 1 / tau_low.  Its mean
+                  is half of (tau_high - tau_low) / (tau_high + tau_low): i_inner is midway between the two currents.
                   Params: inner, amplitude (difference of the two currents, relative to their mean), tau_high (s),
                   tau_low (s).  Source: Kirton and Uren, Adv. Phys. 38, 367 (1989), doi:10.1080/00018738900101122.
 
