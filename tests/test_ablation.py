@@ -196,6 +196,7 @@ def test_a_remedy_without_effect_leaves_the_very_chips(run, values):
     [
         ({"monte_carlo": {"study": "learning"}}, "mitigation .pairs, refresh. with monte_carlo.study = learning"),
         ({"variation": {"heat": {}}}, "mitigation.refresh with variation.heat: accepted is one of them"),
+        ({"encoding": {"kind": "rate"}}, "mitigation .pairs, refresh. with encoding.kind = rate: accepted is direct"),
     ],
 )
 def test_remedies_that_do_not_go_together_are_refused(run, sections, complaint):

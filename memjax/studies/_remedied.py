@@ -50,6 +50,11 @@ def check(config: Config) -> None:
             f"mitigation ({', '.join(wanted.names)}) with monte_carlo.study = {config.monte_carlo.study}: accepted is "
             "deployed"
         )
+    if wanted.names and config.encoding.kind != "direct":
+        raise ConfigError(
+            f"mitigation ({', '.join(wanted.names)}) with encoding.kind = {config.encoding.kind}: accepted is direct, "
+            "for a network with remedies is driven by constant inputs, and the change would be counted as theirs"
+        )
     if wanted.refresh is not None and given.heat is not None:
         raise ConfigError("mitigation.refresh with variation.heat: accepted is one of them")
     if wanted.spares is not None and config.array.wires is not None:
