@@ -131,7 +131,7 @@ def test_what_a_study_leaves(out):
     accuracy = metrics["values"]["accuracy"]
     assert 0.15 < accuracy["quantiles"]["0"] <= accuracy["mean"] <= accuracy["quantiles"]["1"] <= 1
     assert metrics["yield"]["low"] <= metrics["yield"]["estimate"] <= metrics["yield"]["high"]
-    assert set(metrics["sobol"]) == {"d2d", "faults", "c2c", "read_noise"}
+    assert set(metrics["sobol"]) == {"d2d", "faults", "start", "c2c", "read_noise"}
     with xr.open_dataset(folder / "results.nc") as data:
         assert data.accuracy.shape == (6,)
         assert data.programming_energy.attrs["units"] == "J"

@@ -23,6 +23,7 @@ from memjax.errors import ConfigError
 from memjax.mitigation import calibration, drift_compensation, fault_map, pairs, refresh, spares
 from memjax.mitigation.fault_map import FaultMap
 from memjax.programming import write_verify
+from memjax.studies._study import START
 from memjax.training import Parts
 
 LAYERS = ("hidden", "output")
@@ -126,8 +127,9 @@ def _layer(
         **{field: chip.scaled(field) for field in ("read_noise", "half_select", "heat")}
     )
     xbar = network.sample_array(
-        arch, made.chip, imperfect, size, variation.named_key(keys["d2d"], name), keys["d2d"], name, keys["faults"]
-    )
+        arch, made.chip, imperfect, size, variation.named_key(keys["d2d"], name), keys["d2d"], name, keys["faults"],
+        keys.get(START),
+    )  # fmt: skip
     spent, upkeep, faults = Events(), Events(), None
     if plan is not None or wanted.pairs:
         own = variation.named_key(key, "fault map")

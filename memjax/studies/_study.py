@@ -7,6 +7,8 @@ from jax import Array
 
 from memjax import variation
 
+START = "start"  # the states that devices have before they are programmed
+
 
 class Study(NamedTuple):
     """A function of one chip, what it takes, and how its values read.
@@ -25,8 +27,11 @@ class Study(NamedTuple):
     units: Mapping[str, tuple[str, str]]
 
     def keys(self, key: Array) -> dict[str, Array]:
-        """Return the keys of every source of the chip with this key."""
-        return {name: variation.named_key(key, name) for name in self.sources}
+        """Return the keys of every source of the chip with this key.
+
+        First states are drawn from the key of "d2d", by a name of their own: only a design of keys tells them apart.
+        """
+        return {name: variation.named_key(key, "d2d" if name == START else name) for name in self.sources}
 
     def chip(self, key: Array, *args: Any) -> dict[str, Array]:
         """Evaluate the chip with this key: what `monte_carlo.run` takes."""
