@@ -151,8 +151,9 @@ def test_a_study_goes_on_with_more_chips(out, tmp_path):
     assert before < {p.name for p in (folder / "chips").glob("part*")}
     alone = studies.mc(more, tmp_path / "other", network=folder / "network")
     assert again["values"]["accuracy"]["mean"] == pytest.approx(alone["values"]["accuracy"]["mean"], abs=0.01)
-    with pytest.raises(UserError, match="holds a study with another config"):
+    with pytest.raises(UserError, match=r"of a study with other settings \(monte_carlo.images\): go on with the same"):
         studies.mc(settings(monte_carlo={"chips": 8, "images": 50}), folder, resume=True)
+    assert config.load(folder / "config.yaml") == more  # what a resume without a config goes by
 
 
 def test_severities_are_drawn_and_kept(out, tmp_path):
@@ -214,6 +215,17 @@ def test_every_chip_learns(tmp_path):
         (("tiny.yaml", "--network", "nowhere"), "accepted is results.nc of a `memjax train` run"),
         (("tiny.yaml", "--processes", "2"), "coordinator, process_id not given"),
         (("arrays.yaml", "--threshold", "0.5"), "its chips have no accuracy"),
+        (("tiny.yaml", "--sobol", "1"), "--sobol 1: accepted is at least 2 base samples"),
+        (
+            ("tiny.yaml", "--sobol", "6", "--set", "monte_carlo.quantities={c2c: {}}"),
+            "--sobol 6: accepted is a power of 2",
+        ),
+        (("tiny.yaml", "--set", "monte_carlo.quantities={drift: {}}"), "quantities: drift: accepted is what"),
+        (
+            ("tiny.yaml", "--chips", "5", "--set", "monte_carlo={quantities: {c2c: {}}, design: sobol}"),
+            "n = 5 Sobol points",
+        ),
+        (("tiny.yaml", "--set", "patches={size: 5, stride: 2}"), "this needs the fully connected network"),
         (("tiny.yaml", "--set", "monte_carlo.quantities={c2c: {low: 2, high: 1}}"), "low should be at most high"),
     ],
 )
@@ -225,6 +237,26 @@ def test_mc_refuses(tmp_path, monkeypatch, args, complaint):
     with pytest.raises((UserError, ValueError), match=r".") as refused:
         CliRunner().invoke(app, ["mc", *args], catch_exceptions=False)
     assert complaint in str(refused.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.yaml", "tiny.yaml"]  # nothing is begun
+
+
+def test_severities_that_chips_draw_are_groups_of_the_decomposition(tmp_path):
+    """Scaled by 0 to 20, stuck devices decide what arrays come to, and a severity of 1 to 1 decides nothing."""
+    wanted = settings(
+        array={"n_inputs": 12, "n_outputs": 8, "module_size": 8},
+        monte_carlo={
+            "study": "arrays",
+            "steps": 5,
+            "chips": 2,
+            "quantities": {"stuck": {"low": 0, "high": 20}, "c2c": {"low": 1, "high": 1}},
+        },
+        variation={"read_noise": 0.0},
+    )
+    found = studies.mc(wanted, tmp_path / "out", sobol=64)["sobol"]
+    assert list(found) == [*studies.build(wanted).sources, "stuck severity", "c2c severity"]
+    total = {name: row["total"][0] for name, row in found.items()}
+    assert total["stuck severity"] > 0.7
+    assert total["c2c severity"] == pytest.approx(0, abs=1e-9)
 
 
 def test_mc_prints_a_table(tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def settings(
     if source is None:
         raise UserError(f"give a config, as memjax {command} {example}, or --resume --out of a study")
     made = configs.load(source, overrides)
-    digest = configs.digest(made)[:8]
+    digest = configs.study_digest(made)[:8]
     return made, out or Path("runs") / f"{command}-{made.monte_carlo.study}-{source.stem}-{digest}"
 
 

@@ -170,7 +170,7 @@ def _metrics(config: Config, study: Study, labels: list[str], names: list[str], 
             if remedy != BARE
         },
         "seed": config.seed,
-        "config_digest": configs.digest(config),
+        "config_digest": configs.study_digest(config),
         "versions": training.versions(),
     }
 

@@ -84,7 +84,7 @@ def sensitivity(
         "accuracy": float(np.nanmean(values["accuracy"][0])),
         "nonidealities": _slopes(config, names, values, step),
         "seed": config.seed,
-        "config_digest": configs.digest(config),
+        "config_digest": configs.study_digest(config),
         "versions": training.versions(),
         "chips_per_second": len(rows) / seconds,
         "seconds": time.perf_counter() - began,

@@ -45,6 +45,13 @@ class Study(NamedTuple):
         """Evaluate a chip from the keys of its sources alone, as `inputs` of the run: for variance decompositions."""
         return self.evaluate(keys, {}, *args)
 
+    def drawn_chip(
+        self, key: Array, drawn: tuple[Mapping[str, Array], Mapping[str, Any]], *args: Any
+    ) -> dict[str, Array]:
+        """Evaluate a chip from the keys of its sources and severities alone, as `inputs` of the run: as above."""
+        keys, severity = drawn
+        return self.evaluate(keys, severity, *args)
+
     def same_chip(self, key: Array, setting: tuple[Array, Mapping[str, Any]], *args: Any) -> dict[str, Array]:
         """Evaluate the chip with the key that its setting (key, severity) names, as `inputs` of the run, not its own.
 

@@ -247,8 +247,8 @@ def _claim(out: str | os.PathLike, config: Config, resume: bool) -> Path:
     if resume and given.exists():
         was, now = configs.identity(configs.load(given)), configs.identity(config)
         if was != now:
-            changed = [f"{a}.{b}" if b else a for a, b in _differences(was, now)]
-            raise UserError(f"{given} is of a run with other settings ({', '.join(changed)}): go on with the same ones")
+            changed = ", ".join(configs.differences(was, now))
+            raise UserError(f"{given} is of a run with other settings ({changed}): go on with the same ones")
     elif resume and path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path} has no config.yaml: it is no folder of a run, and nothing in it is written over")
     folder = files.new_folder(path, resume=resume)
@@ -256,16 +256,6 @@ def _claim(out: str | os.PathLike, config: Config, resume: bool) -> Path:
         files.write_text(given, configs.dump(config, _report.header(config)))
     (folder / "figures").mkdir(exist_ok=True)
     return folder
-
-
-def _differences(was: dict, now: dict) -> list[tuple[str, str]]:
-    found = []
-    for name in was:
-        if isinstance(was[name], dict):
-            found += [(name, key) for key in was[name] if was[name][key] != now[name].get(key)]
-        elif was[name] != now[name]:
-            found.append((name, ""))
-    return found
 
 
 @contextmanager
