@@ -88,6 +88,26 @@ def test_an_array_under_stdp_is_a_plain_loop():
     np.testing.assert_allclose(found["high"], np.mean(w > 0.9), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "sections, complaint",
+    [
+        ({"variation": {"read_noise": 0.02}}, "variation.read_noise: arrays are not read in a study of arrays"),
+        ({"array": {"wires": {}}}, "array.wires: lines are ideal"),
+        ({"monte_carlo": {"age": 1.0}}, "monte_carlo.age = 1 s: arrays do not rest"),
+        ({"monte_carlo": {"rate": 120}}, "rate = 120 Hz with monte_carlo.dt = 0.01 s: accepted is at most one spike"),
+    ],
+)
+def test_arrays_refuse_what_has_no_part_in_them(sections, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        studies.build(
+            settings(
+                array=sections.get("array", {}),
+                variation={"read_noise": 0.0, **sections.get("variation", {})},
+                monte_carlo={"study": "arrays", **sections.get("monte_carlo", {})},
+            )
+        )
+
+
 def _of_tiles(device, key):
     """The C2C deviates of a 5 x 4 array in tiles of 3 x 3, in logical order [5, 4]."""
     from memjax.devices._wrappers._common import stream
@@ -263,12 +283,15 @@ def test_mc_prints_a_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     arrays = settings(
-        array={"n_inputs": 6, "n_outputs": 4, "module_size": 4}, monte_carlo={"study": "arrays", "steps": 5}
+        array={"n_inputs": 6, "n_outputs": 4, "module_size": 4},
+        variation={"read_noise": 0.0, "drift": {}, "flicker": {}},
+        monte_carlo={"study": "arrays", "steps": 5},
     )
     (tmp_path / "arrays.yaml").write_text(config.dump(arrays))
     shown = CliRunner().invoke(app, ["mc", "arrays.yaml", "--chips", "5", "--out", "o"], catch_exceptions=False)
     assert shown.exit_code == 0
     assert "5/5 chips" in shown.output
+    assert "no chip ever rests (monte_carlo.age = 0 s): nothing comes of flicker, drift" in shown.output
     assert "sd" in shown.output
     assert "5 chips, " in shown.output
     assert (tmp_path / "o" / "results.nc").exists()

@@ -37,6 +37,13 @@ def yield_rule(text: str) -> statistics.Until:
     return rule
 
 
+def idle(config: Config) -> list[str]:
+    """Return the non-idealities that change a chip only while it rests, where no chip of the study ever does."""
+    wanted = config.monte_carlo
+    rests = wanted.age > 0 or (wanted.study == "learning" and config.variation.sample_period > 0)
+    return training.idle(config, rests)
+
+
 def mc(
     config: Config,
     build: Callable[..., Study],

@@ -12,7 +12,7 @@ A run is a function of its config alone: killed and resumed it ends with the sam
 (WALL_CLOCK).
 """
 
-from memjax.training._build import Parts, System, build, nonidealities, parts
+from memjax.training._build import Parts, System, build, idle, nonidealities, parts
 from memjax.training._data import Samples, augment, load, order
 from memjax.training._loop import Interrupted, Progress, train
 from memjax.training._plan import rates
@@ -27,6 +27,7 @@ __all__ = [
     "System",
     "augment",
     "build",
+    "idle",
     "load",
     "nonidealities",
     "order",

@@ -18,7 +18,7 @@ from memjax import config as configs
 from memjax.config import Config
 from memjax.errors import UserError
 from memjax.training import _data, _groups, _patches, _plan, _report
-from memjax.training._build import System, build
+from memjax.training._build import System, build, idle
 
 RECENT = 2000  # samples over which the online accuracy shown while training is taken
 
@@ -76,6 +76,9 @@ def train(
         folder = _claim(out, config, resume)
         run = _Run(config, folder, samples, system, progress, began, batch_size)
         note = run.restore() if resume else ""
+        if names := idle(config):
+            still = f"no array ever rests (variation.sample_period = 0 s): nothing comes of {', '.join(names)}"
+            note = f"{note}\n{still}" if note else still
         run.tell(note)
         run.go(asked)
         metrics = _report.metrics(
