@@ -234,6 +234,10 @@ def test_every_chip_learns(tmp_path):
         (("tiny.yaml", "--chips", "0"), "monte_carlo.chips"),
         (("tiny.yaml", "--network", "nowhere"), "accepted is results.nc of a `memjax train` run"),
         (("tiny.yaml", "--processes", "2"), "coordinator, process_id not given"),
+        (("tiny.yaml", "--until", "yield:nan:0.1"), "threshold nan of a yield"),
+        (("tiny.yaml", "--until", "yield:95:0.1"), "--until yield:95:0.1: accepted is an accuracy from 0 to 1"),
+        (("tiny.yaml", "--threshold", "95"), "--threshold 95: accepted is an accuracy from 0 to 1"),
+        (("tiny.yaml", "--threshold", "nan"), "--threshold nan: accepted is an accuracy from 0 to 1"),
         (("arrays.yaml", "--threshold", "0.5"), "its chips have no accuracy"),
         (("tiny.yaml", "--sobol", "1"), "--sobol 1: accepted is at least 2 base samples"),
         (

@@ -34,6 +34,7 @@ def yield_rule(text: str) -> statistics.Until:
         raise UserError(f"--until {text}: {error}") from None
     if kind != "yield":
         raise UserError(f"--until {text}: {RULE}")
+    training.check_threshold(threshold, f"--until {text}")
     return rule
 
 
@@ -71,6 +72,7 @@ def mc(
     settings that are not accepted, before anything is written.
     """
     began, wanted, out = time.perf_counter(), config.monte_carlo, Path(out)
+    training.check_threshold(threshold)
     rule = until or (None if threshold is None else statistics.Until(threshold, 0.01))
     if until is not None and wanted.quantities and wanted.design != "independent":
         raise UserError(f"--until needs independent chips: the first rows of a {wanted.design} design are none")

@@ -16,7 +16,7 @@ from memjax.training._build import Parts, System, build, idle, nonidealities, pa
 from memjax.training._data import Samples, augment, load, order
 from memjax.training._loop import Interrupted, Progress, train
 from memjax.training._plan import rates
-from memjax.training._report import WALL_CLOCK, versions
+from memjax.training._report import WALL_CLOCK, check_threshold, versions
 
 __all__ = [
     "WALL_CLOCK",
@@ -27,6 +27,7 @@ __all__ = [
     "System",
     "augment",
     "build",
+    "check_threshold",
     "idle",
     "load",
     "nonidealities",

@@ -68,6 +68,7 @@ def train(
     Raises UserError (ConfigError, DataError, CheckpointError) and ValueError for settings, data, folders or checkpoints
     that are not accepted, before anything is written.
     """
+    _report.check_threshold(threshold)
     with _signals() as asked:
         began = time.perf_counter()
         samples = _data.load(config, data_dir)
