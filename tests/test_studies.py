@@ -1,6 +1,7 @@
 """Studies of many chips: what a chip is, against a plain loop and closed cases, and what `memjax mc` leaves."""
 
 import json
+import shlex
 
 import jax
 import jax.numpy as jnp
@@ -262,6 +263,33 @@ def test_mc_refuses(tmp_path, monkeypatch, args, complaint):
         CliRunner().invoke(app, ["mc", *args], catch_exceptions=False)
     assert complaint in str(refused.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.yaml", "tiny.yaml"]  # nothing is begun
+
+
+@pytest.mark.parametrize(
+    "command, options, stopped, code",
+    [
+        ("mc", ["--threshold", "0.0", "--sobol", "8"], training.Interrupted(15, 1, 2, "network"), 143),
+        ("ablate", ["--batch", "2"], KeyboardInterrupt(), 130),
+        ("sensitivity", ["--step", "0.5", "--network", "some where"], KeyboardInterrupt(), 130),
+    ],
+)
+def test_what_is_stopped_says_how_to_go_on(tmp_path, monkeypatch, command, options, stopped, code):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    (tmp_path / "tiny.yaml").write_text(config.dump(settings()))
+
+    def stop(wanted, out, *args, **given):
+        if out.name == "begun":
+            out.mkdir()
+            (out / "config.yaml").write_text(config.dump(wanted))
+        raise stopped
+
+    monkeypatch.setattr(studies, command, stop)
+    for out in ("begun", "not"):
+        shown = CliRunner().invoke(app, [command, "tiny.yaml", *options, "--out", out], catch_exceptions=False)
+        assert shown.exit_code == code
+        line = next((line for line in shown.output.splitlines() if "memjax" in line), "")
+        assert shlex.split(line) == (["memjax", command, "--resume", "--out", out, *options] if out == "begun" else [])
 
 
 def test_severities_that_chips_draw_are_groups_of_the_decomposition(tmp_path):

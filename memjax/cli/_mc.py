@@ -46,7 +46,15 @@ def mc(
         title += f"\nno chip ever rests (monte_carlo.age = 0 s): nothing comes of {', '.join(idle)}"
     show = _chips.Show(title, quiet)
     trainer = _chips.Trainer(quiet)
-    with show, trainer:
+    left = {
+        "--until": until,
+        "--threshold": threshold,
+        "--sobol": sobol or None,
+        "--batch": batch,
+        "--network": network,
+        "--data-dir": data_dir,
+    }
+    with _chips.resumable("mc", out, left), show, trainer:
         found = studies.mc(
             settings,
             out,
