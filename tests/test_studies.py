@@ -250,6 +250,14 @@ def test_every_chip_learns(tmp_path):
             ("tiny.yaml", "--chips", "5", "--set", "monte_carlo={quantities: {c2c: {}}, design: sobol}"),
             "n = 5 Sobol points",
         ),
+        (
+            ("tiny.yaml", "--set", "monte_carlo.quantities={stuck: {high: 51}}"),
+            "stuck at severity 51: variation.stuck_on",
+        ),
+        (
+            ("half.yaml", "--set", "monte_carlo.quantities={stuck: {high: 2}}"),
+            "stuck at severity 2: variation: stuck_on + stuck_off should be at most 1",
+        ),
         (("tiny.yaml", "--set", "patches={size: 5, stride: 2}"), "this needs the fully connected network"),
         (("tiny.yaml", "--set", "monte_carlo.quantities={c2c: {low: 2, high: 1}}"), "low should be at most high"),
     ],
@@ -259,10 +267,15 @@ def test_mc_refuses(tmp_path, monkeypatch, args, complaint):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")  # what the command sets where nobody has
     (tmp_path / "tiny.yaml").write_text(config.dump(settings()))
     (tmp_path / "arrays.yaml").write_text(config.dump(settings(monte_carlo={"study": "arrays"})))
+    (tmp_path / "half.yaml").write_text(config.dump(settings(variation={"stuck_on": 0.4, "stuck_off": 0.3})))
     with pytest.raises((UserError, ValueError), match=r".") as refused:
         CliRunner().invoke(app, ["mc", *args], catch_exceptions=False)
     assert complaint in str(refused.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.yaml", "tiny.yaml"]  # nothing is begun
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "arrays.yaml",
+        "half.yaml",
+        "tiny.yaml",
+    ]  # nothing is begun
 
 
 @pytest.mark.parametrize(

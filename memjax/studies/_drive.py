@@ -243,7 +243,29 @@ def _ranges(config: Config) -> dict[str, designs.Distribution]:
             f"monte_carlo.quantities: {', '.join(absent)}: accepted is what the section variation describes "
             f"({', '.join(there) or 'nothing'})"
         )
+    for name, q in wanted.quantities.items():
+        check_severity(config, name, q.high)
     return {name: designs.Uniform(q.low, q.high) for name, q in wanted.quantities.items()}
+
+
+def check_severity(config: Config, name: str, severity: float) -> None:
+    """Raise ConfigError where the section variation would not accept what it describes at that severity.
+
+    So shares of stuck devices stay at or below 1; a chip's own severity is traced, and cannot be looked at.
+    """
+    plain = config.model_dump(mode="json")
+    own, made = plain["variation"], training.nonidealities(config).with_severity({name: severity}).scaled(name)
+    if name == "stuck":
+        changed: dict[str, Any] = {"stuck_on": made.on, "stuck_off": made.off}
+    elif name == "d2d":
+        changed = {name: {field: own[name][field] | {"sigma": spread.sigma} for field, spread in made.items()}}
+    elif name == "heat":
+        changed = {name: own[name] | {"ambient": made.network.ambient, "duty": made.duty}}
+    elif name in ("lines", "telegraph", "half_select"):
+        changed = {name: {field: getattr(made, field) for field in own[name]}}
+    else:  # has no upper bound
+        return
+    configs.from_dict(plain | {"variation": own | changed}, f"{name} at severity {severity:g}")
 
 
 def _severities(drawn: Mapping[str, Any]) -> dict[str, np.ndarray]:
