@@ -65,9 +65,7 @@ def of(out):
 def chips_of(settings, out):
     """Evaluate the chips of a config the way `memjax mc` does, with the network of a run in `out`."""
     samples = training.load(settings)
-    study = studies.build(
-        settings, samples, studies._drive._weights(settings, out, None, out / "network", True, False, None)
-    )
+    study = studies.build(settings, samples, studies.weights(settings, out / "network"))
     return monte_carlo.run(study.chip, 3, jax.random.key(0), args=study.args)
 
 

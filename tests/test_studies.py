@@ -188,6 +188,10 @@ def test_severities_are_drawn_and_kept(out, tmp_path):
         }
     )
     studies.mc(wanted, tmp_path / "out", network=folder / "network")
+    fewer = wanted.model_copy(update={"monte_carlo": wanted.monte_carlo.model_copy(update={"chips": 8})})
+    with pytest.raises(UserError, match="with other inputs"):  # of a design
+        studies.mc(fewer, tmp_path / "out", network=folder / "network", resume=True)
+    assert config.load(tmp_path / "out" / "config.yaml") == wanted
     with xr.open_dataset(tmp_path / "out" / "results.nc") as data:
         drawn = data.severity_stuck.values
         assert sorted(np.floor(drawn / 20 * 16)) == list(range(16))  # one in each of sixteen strata
@@ -282,7 +286,7 @@ def test_mc_refuses(tmp_path, monkeypatch, args, complaint):
     "command, options, stopped, code",
     [
         ("mc", ["--threshold", "0.0", "--sobol", "8"], training.Interrupted(15, 1, 2, "network"), 143),
-        ("ablate", ["--batch", "2"], KeyboardInterrupt(), 130),
+        ("ablate", ["--chips", "3", "--batch", "2"], KeyboardInterrupt(), 130),
         ("sensitivity", ["--step", "0.5", "--network", "some where"], KeyboardInterrupt(), 130),
     ],
 )

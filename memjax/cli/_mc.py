@@ -50,6 +50,7 @@ def mc(
         "--until": until,
         "--threshold": threshold,
         "--sobol": sobol or None,
+        "--chips": chips,
         "--batch": batch,
         "--network": network,
         "--data-dir": data_dir,

@@ -143,10 +143,16 @@ def begin(
             trained = weights(config, network)
     if first:
         files.new_folder(out, resume=resume)
-        files.write_text(out / "config.yaml", configs.dump(config, f"Settings of a study of {kind} chips"))
+        if not (out / "config.yaml").exists():  # another number of chips may be refused yet: `mc` writes it at its end
+            _keep(config, out)
     if kind == "deployed" and trained is None:
         trained = _trained(config, out / "network", data_dir, first, resume, progress)
     return lambda changed: build(changed, samples, trained)
+
+
+def _keep(config: Config, out: Path) -> None:
+    text = configs.dump(config, f"Settings of a study of {config.monte_carlo.study} chips")
+    files.write_text(out / "config.yaml", text)
 
 
 def _same_study(config: Config, out: Path) -> None:
@@ -322,6 +328,7 @@ def _number(x: float) -> float | None:
 
 
 def _write(out, config, study, values, drawn, found, rule, indices) -> None:
+    _keep(config, out)
     files.write_json(out / "metrics.json", found)
     results.write(
         out / "results.nc",
