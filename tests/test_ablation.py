@@ -65,9 +65,7 @@ def of(out):
 def chips_of(settings, out):
     """Evaluate the chips of a config the way `memjax mc` does, with the network of a run in `out`."""
     samples = training.load(settings)
-    study = studies.build(
-        settings, samples, studies._drive._weights(settings, out, None, out / "network", True, False, None)
-    )
+    study = studies.build(settings, samples, studies.weights(settings, out / "network"))
     return monte_carlo.run(study.chip, 3, jax.random.key(0), args=study.args)
 
 
@@ -196,6 +194,7 @@ def test_a_remedy_without_effect_leaves_the_very_chips(run, values):
     [
         ({"monte_carlo": {"study": "learning"}}, "mitigation .pairs, refresh. with monte_carlo.study = learning"),
         ({"variation": {"heat": {}}}, "mitigation.refresh with variation.heat: accepted is one of them"),
+        ({"encoding": {"kind": "rate"}}, "mitigation .pairs, refresh. with encoding.kind = rate: accepted is direct"),
     ],
 )
 def test_remedies_that_do_not_go_together_are_refused(run, sections, complaint):

@@ -239,6 +239,7 @@ def test_network_refuses(refused, tmp_path, args, complaint):
         (("none.yaml",), "cannot read none.yaml"),
         ((EDGE, "--set", "learning.epoch=3"), "did you mean 'epochs'?"),
         ((EDGE, "--chips", "0"), "chips (--set chips=0)"),
+        ((EDGE, "--threshold", "nan"), "--threshold nan: accepted is an accuracy from 0 to 1"),
         ((EDGE, "--seed", "-1"), "seed (--set seed=-1)"),
         ((EDGE, "--set", "device.name=exponentia"), "did you mean 'exponential'?"),
         ((EDGE, "--set", "device.g_min=1e-3"), "accepted is more than g_min"),

@@ -396,6 +396,21 @@ def test_the_digest_follows_what_is_computed_alone(write):
         assert config.digest(other) != config.digest(base)
 
 
+def test_the_digest_of_a_study_follows_what_its_chips_are():
+    base = Config()
+    for same in (Config(monte_carlo={"chips": 7}), Config(run={"chunk": 20})):
+        assert config.study_digest(same) == config.study_digest(base)
+    for wanted in ({"age": 1.0}, {"study": "learning"}, {"programming": "open_loop"}, {"quantities": {"c2c": {}}}):
+        other = Config(monte_carlo=wanted)
+        assert config.study_digest(other) != config.study_digest(base)
+        (name,) = wanted
+        differ = config.differences(config.study_identity(base), config.study_identity(other))
+        assert differ == [f"monte_carlo.{name}"]
+    # A section that is null in one of the two:
+    patches = Config(patches={})
+    assert config.differences(config.identity(base), config.identity(patches)) == ["patches"]
+
+
 def test_the_identity_goes_through_a_checkpoint(tmp_path):
     from memjax import checkpoint
 

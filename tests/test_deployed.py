@@ -40,6 +40,19 @@ def test_a_severity_is_that_much_of_what_is_described():
     assert a["pulses"][6:].mean() < 0.8 * a["pulses"][:6].mean()
 
 
+@pytest.mark.parametrize("mitigation", [None, {"committee": 2}])
+def test_states_before_programming_are_a_source_of_their_own(mitigation):
+    """Write-verify leaves what is within its tolerance: of ideal devices, that alone differs from chip to chip."""
+    study, key = deployed(mitigation, d2d={}, c2c=0, read_noise=0), jax.random.key(0)
+    own = study.keys(key)
+    given = [own, *(own | {name: jax.random.key(1)} for name in study.sources)]
+    keys = {name: jax.numpy.stack([each[name] for each in given]) for name in own}
+    found = monte_carlo.run(study.keyed_chip, len(given), key, inputs=keys, args=study.args)["cross_entropy"]
+    assert [name for name, y in zip(study.sources, found[1:], strict=True) if y != found[0]] == ["start"]
+    # Where no design of keys is asked for, all is drawn as ever: the states from the key of D2D.
+    np.testing.assert_array_equal(*(jax.random.key_data(own[name]) for name in ("start", "d2d")))
+
+
 def test_devices_of_remedies_are_counted():
     """Two networks of two arrays, each with a spare line of both kinds on every 4 x 4 tile (the last column has 3)."""
     study = deployed({"committee": 2, "redundancy": 2, "spares": {"word": 1, "bit": 1}})

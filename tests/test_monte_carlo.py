@@ -146,6 +146,23 @@ def test_until_is_asked_at_the_same_chips_whatever_the_batch():
     assert len(monte_carlo.run(lambda key: noise.normal(key), 25, KEY, until=lambda v: False, check_every=10)) == 25
 
 
+def test_a_study_that_until_ended_is_whole_and_goes_on(tmp_path):
+    folder, draw, told = tmp_path / "study", lambda key: noise.normal(key), []
+    settings = dict(checkpoint_dir=folder, check_every=10)
+    found = monte_carlo.run(draw, 50, KEY, until=lambda v: len(v) >= 20, **settings)
+    np.testing.assert_array_equal(monte_carlo.load(folder)["value"], found)
+    again = monte_carlo.run(draw, 50, KEY, until=lambda v: False, resume=True, progress=told.append, **settings)
+    assert len(again) == len(monte_carlo.load(folder)["value"]) == 50
+    assert {at.done for at in told} == {20, 30, 40, 50}
+
+
+def test_a_first_round_that_lacks_little_does_not_make_small_batches(tmp_path):
+    draw, told, settings = lambda key: noise.normal(key), [], dict(checkpoint_dir=tmp_path / "study", check_every=10)
+    monte_carlo.run(draw, 7, KEY, **settings)
+    monte_carlo.run(draw, 30, KEY, until=lambda v: False, resume=True, progress=told.append, **settings)
+    assert {at.done for at in told} == {10, 20, 30}
+
+
 def sometimes_nan(key):
     x = noise.uniform(key)
     return {"x": jnp.where(x < 0.1, jnp.nan, x), "row": jnp.stack([x, -x]), "n": jnp.int32(3)}

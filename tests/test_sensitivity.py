@@ -174,6 +174,7 @@ def test_the_command_prints_a_table_and_draws_a_figure(run, monkeypatch, capsys)
     "args, complaint",
     [
         (("--step", "1.5"), "--step 1.5: accepted is above 0 and at most 1"),
+        (("--set", "variation.stuck_off=0.8", "--step", "0.5"), "stuck at severity 1.5: variation"),
         (("--set", "monte_carlo.study=arrays"), "its chips have no accuracy"),
         (("--set", "monte_carlo.quantities.c2c.high=3"), "a sensitivity sets all severities; accepted is none"),
     ],

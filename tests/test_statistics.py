@@ -368,6 +368,8 @@ def test_a_base_sample_with_an_undefined_chip_is_left_out():
         (lambda: statistics.paired_difference([1.0, 2.0], [1.0]), "2 chips before and 1 after"),
         (lambda: statistics.paired_difference([1.0, np.nan], [1.0, 2.0]), "1 pairs with finite metrics"),
         (lambda: statistics.Until(0.9, 0.0).check(), "half width 0.0"),
+        (lambda: statistics.Until(np.inf, 0.1).check(), "threshold inf of a yield"),
+        (lambda: statistics.yield_interval([0.5], np.nan), "threshold nan of a yield"),
         (lambda: statistics.Until(0.9, 0.1, confidence=1.0).check(), "confidence 1.0"),
         (lambda: statistics.chips_needed(1.2, 0.1), "expected yield 1.2"),
         (lambda: statistics.failure_rate([1.0, 2.0], [0.0]), "2 margins and 1 weights"),

@@ -1,6 +1,7 @@
 """Studies of many chips: what a chip is, against a plain loop and closed cases, and what `memjax mc` leaves."""
 
 import json
+import shlex
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +89,26 @@ def test_an_array_under_stdp_is_a_plain_loop():
     np.testing.assert_allclose(found["high"], np.mean(w > 0.9), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "sections, complaint",
+    [
+        ({"variation": {"read_noise": 0.02}}, "variation.read_noise: arrays are not read in a study of arrays"),
+        ({"array": {"wires": {}}}, "array.wires: lines are ideal"),
+        ({"monte_carlo": {"age": 1.0}}, "monte_carlo.age = 1 s: arrays do not rest"),
+        ({"monte_carlo": {"rate": 120}}, "rate = 120 Hz with monte_carlo.dt = 0.01 s: accepted is at most one spike"),
+    ],
+)
+def test_arrays_refuse_what_has_no_part_in_them(sections, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        studies.build(
+            settings(
+                array=sections.get("array", {}),
+                variation={"read_noise": 0.0, **sections.get("variation", {})},
+                monte_carlo={"study": "arrays", **sections.get("monte_carlo", {})},
+            )
+        )
+
+
 def _of_tiles(device, key):
     """The C2C deviates of a 5 x 4 array in tiles of 3 x 3, in logical order [5, 4]."""
     from memjax.devices._wrappers._common import stream
@@ -131,7 +152,7 @@ def test_what_a_study_leaves(out):
     accuracy = metrics["values"]["accuracy"]
     assert 0.15 < accuracy["quantiles"]["0"] <= accuracy["mean"] <= accuracy["quantiles"]["1"] <= 1
     assert metrics["yield"]["low"] <= metrics["yield"]["estimate"] <= metrics["yield"]["high"]
-    assert set(metrics["sobol"]) == {"d2d", "faults", "c2c", "read_noise"}
+    assert set(metrics["sobol"]) == {"d2d", "faults", "start", "c2c", "read_noise"}
     with xr.open_dataset(folder / "results.nc") as data:
         assert data.accuracy.shape == (6,)
         assert data.programming_energy.attrs["units"] == "J"
@@ -151,8 +172,9 @@ def test_a_study_goes_on_with_more_chips(out, tmp_path):
     assert before < {p.name for p in (folder / "chips").glob("part*")}
     alone = studies.mc(more, tmp_path / "other", network=folder / "network")
     assert again["values"]["accuracy"]["mean"] == pytest.approx(alone["values"]["accuracy"]["mean"], abs=0.01)
-    with pytest.raises(UserError, match="holds a study with another config"):
+    with pytest.raises(UserError, match=r"of a study with other settings \(monte_carlo.images\): go on with the same"):
         studies.mc(settings(monte_carlo={"chips": 8, "images": 50}), folder, resume=True)
+    assert config.load(folder / "config.yaml") == more  # what a resume without a config goes by
 
 
 def test_severities_are_drawn_and_kept(out, tmp_path):
@@ -166,6 +188,10 @@ def test_severities_are_drawn_and_kept(out, tmp_path):
         }
     )
     studies.mc(wanted, tmp_path / "out", network=folder / "network")
+    fewer = wanted.model_copy(update={"monte_carlo": wanted.monte_carlo.model_copy(update={"chips": 8})})
+    with pytest.raises(UserError, match="with other inputs"):  # of a design
+        studies.mc(fewer, tmp_path / "out", network=folder / "network", resume=True)
+    assert config.load(tmp_path / "out" / "config.yaml") == wanted
     with xr.open_dataset(tmp_path / "out" / "results.nc") as data:
         drawn = data.severity_stuck.values
         assert sorted(np.floor(drawn / 20 * 16)) == list(range(16))  # one in each of sixteen strata
@@ -213,7 +239,30 @@ def test_every_chip_learns(tmp_path):
         (("tiny.yaml", "--chips", "0"), "monte_carlo.chips"),
         (("tiny.yaml", "--network", "nowhere"), "accepted is results.nc of a `memjax train` run"),
         (("tiny.yaml", "--processes", "2"), "coordinator, process_id not given"),
+        (("tiny.yaml", "--until", "yield:nan:0.1"), "threshold nan of a yield"),
+        (("tiny.yaml", "--until", "yield:95:0.1"), "--until yield:95:0.1: accepted is an accuracy from 0 to 1"),
+        (("tiny.yaml", "--threshold", "95"), "--threshold 95: accepted is an accuracy from 0 to 1"),
+        (("tiny.yaml", "--threshold", "nan"), "--threshold nan: accepted is an accuracy from 0 to 1"),
         (("arrays.yaml", "--threshold", "0.5"), "its chips have no accuracy"),
+        (("tiny.yaml", "--sobol", "1"), "--sobol 1: accepted is at least 2 base samples"),
+        (
+            ("tiny.yaml", "--sobol", "6", "--set", "monte_carlo.quantities={c2c: {}}"),
+            "--sobol 6: accepted is a power of 2",
+        ),
+        (("tiny.yaml", "--set", "monte_carlo.quantities={drift: {}}"), "quantities: drift: accepted is what"),
+        (
+            ("tiny.yaml", "--chips", "5", "--set", "monte_carlo={quantities: {c2c: {}}, design: sobol}"),
+            "n = 5 Sobol points",
+        ),
+        (
+            ("tiny.yaml", "--set", "monte_carlo.quantities={stuck: {high: 51}}"),
+            "stuck at severity 51: variation.stuck_on",
+        ),
+        (
+            ("half.yaml", "--set", "monte_carlo.quantities={stuck: {high: 2}}"),
+            "stuck at severity 2: variation: stuck_on + stuck_off should be at most 1",
+        ),
+        (("tiny.yaml", "--set", "patches={size: 5, stride: 2}"), "this needs the fully connected network"),
         (("tiny.yaml", "--set", "monte_carlo.quantities={c2c: {low: 2, high: 1}}"), "low should be at most high"),
     ],
 )
@@ -222,21 +271,76 @@ def test_mc_refuses(tmp_path, monkeypatch, args, complaint):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")  # what the command sets where nobody has
     (tmp_path / "tiny.yaml").write_text(config.dump(settings()))
     (tmp_path / "arrays.yaml").write_text(config.dump(settings(monte_carlo={"study": "arrays"})))
+    (tmp_path / "half.yaml").write_text(config.dump(settings(variation={"stuck_on": 0.4, "stuck_off": 0.3})))
     with pytest.raises((UserError, ValueError), match=r".") as refused:
         CliRunner().invoke(app, ["mc", *args], catch_exceptions=False)
     assert complaint in str(refused.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "arrays.yaml",
+        "half.yaml",
+        "tiny.yaml",
+    ]  # nothing is begun
+
+
+@pytest.mark.parametrize(
+    "command, options, stopped, code",
+    [
+        ("mc", ["--threshold", "0.0", "--sobol", "8"], training.Interrupted(15, 1, 2, "network"), 143),
+        ("ablate", ["--chips", "3", "--batch", "2"], KeyboardInterrupt(), 130),
+        ("sensitivity", ["--step", "0.5", "--network", "some where"], KeyboardInterrupt(), 130),
+    ],
+)
+def test_what_is_stopped_says_how_to_go_on(tmp_path, monkeypatch, command, options, stopped, code):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    (tmp_path / "tiny.yaml").write_text(config.dump(settings()))
+
+    def stop(wanted, out, *args, **given):
+        if out.name == "begun":
+            out.mkdir()
+            (out / "config.yaml").write_text(config.dump(wanted))
+        raise stopped
+
+    monkeypatch.setattr(studies, command, stop)
+    for out in ("begun", "not"):
+        shown = CliRunner().invoke(app, [command, "tiny.yaml", *options, "--out", out], catch_exceptions=False)
+        assert shown.exit_code == code
+        line = next((line for line in shown.output.splitlines() if "memjax" in line), "")
+        assert shlex.split(line) == (["memjax", command, "--resume", "--out", out, *options] if out == "begun" else [])
+
+
+def test_severities_that_chips_draw_are_groups_of_the_decomposition(tmp_path):
+    """Scaled by 0 to 20, stuck devices decide what arrays come to, and a severity of 1 to 1 decides nothing."""
+    wanted = settings(
+        array={"n_inputs": 12, "n_outputs": 8, "module_size": 8},
+        monte_carlo={
+            "study": "arrays",
+            "steps": 5,
+            "chips": 2,
+            "quantities": {"stuck": {"low": 0, "high": 20}, "c2c": {"low": 1, "high": 1}},
+        },
+        variation={"read_noise": 0.0},
+    )
+    found = studies.mc(wanted, tmp_path / "out", sobol=64)["sobol"]
+    assert list(found) == [*studies.build(wanted).sources, "stuck severity", "c2c severity"]
+    total = {name: row["total"][0] for name, row in found.items()}
+    assert total["stuck severity"] > 0.7
+    assert total["c2c severity"] == pytest.approx(0, abs=1e-9)
 
 
 def test_mc_prints_a_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     arrays = settings(
-        array={"n_inputs": 6, "n_outputs": 4, "module_size": 4}, monte_carlo={"study": "arrays", "steps": 5}
+        array={"n_inputs": 6, "n_outputs": 4, "module_size": 4},
+        variation={"read_noise": 0.0, "drift": {}, "flicker": {}},
+        monte_carlo={"study": "arrays", "steps": 5},
     )
     (tmp_path / "arrays.yaml").write_text(config.dump(arrays))
     shown = CliRunner().invoke(app, ["mc", "arrays.yaml", "--chips", "5", "--out", "o"], catch_exceptions=False)
     assert shown.exit_code == 0
     assert "5/5 chips" in shown.output
+    assert "no chip ever rests (monte_carlo.age = 0 s): nothing comes of flicker, drift" in shown.output
     assert "sd" in shown.output
     assert "5 chips, " in shown.output
     assert (tmp_path / "o" / "results.nc").exists()

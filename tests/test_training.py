@@ -55,6 +55,19 @@ def settings(**sections):
     return config.from_dict(merged)
 
 
+def test_what_only_acts_at_rest_is_told_of_where_nothing_rests(tmp_path):
+    class Stop(Exception):
+        pass
+
+    def told(at):
+        raise Stop(at.note)
+
+    wanted = {"drift": {}, "flicker": {}, "sample_period": 0.0}
+    with pytest.raises(Stop, match=r"no array ever rests \(.*sample_period = 0 s\): nothing comes of flicker, drift$"):
+        training.train(settings(variation=wanted), tmp_path / "out", progress=told)
+    assert training.idle(settings(variation=wanted | {"sample_period": 1e-3})) == []
+
+
 def bits(metrics):
     """Return what must not depend on the clock."""
     return {name: value for name, value in metrics.items() if name not in training.WALL_CLOCK}

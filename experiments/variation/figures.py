@@ -80,7 +80,7 @@ def sobol(found: dict):
     """First-order and total indices, a panel a device and way."""
     fig = style.figure(style.PAGE, 3.6)
     devices = found["devices"]
-    grid = fig.subplots(len(WAYS), len(devices), sharex=True, sharey=True, squeeze=False)
+    grid = fig.subplots(len(WAYS), len(devices), sharex=True, sharey="row", squeeze=False)
     for column, (device, ways) in enumerate(devices.items()):
         for row, (way, made) in enumerate(ways.items()):
             ax, at = grid[row][column], np.arange(len(made["sources"]))
@@ -94,6 +94,7 @@ def sobol(found: dict):
             )
             said = f"{NAMES[device]}, {WAYS[way]}\n{100 * made['accuracy']:.1f} %, sd {100 * made['sd']:.2f}"
             style.label_axes(ax, "share of the variance (%)" if row else None, None, said)
-    grid[0][0].invert_yaxis()
+    for row in grid:
+        row[0].invert_yaxis()
     style.legend(grid[0][-1], loc="lower right")
     return fig

@@ -33,7 +33,8 @@ def ablate(
     quiet, wanted = jax.process_index() > 0, settings.monte_carlo
     title = f"{wanted.chips} chips in every setting, {wanted.study} -> {out}"
     show, trainer = _chips.Show(title, quiet), _chips.Trainer(quiet)
-    with show, trainer:
+    left = {"--chips": chips, "--batch": batch, "--network": network, "--data-dir": data_dir}
+    with _chips.resumable("ablate", out, left), show, trainer:
         found = studies.ablate(
             settings,
             out,

@@ -1,8 +1,12 @@
 """What the commands of many chips have in common: devices and hosts, settings, and how far they are."""
 
 import os
+import shlex
+import signal
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +64,7 @@ def settings(
     if source is None:
         raise UserError(f"give a config, as memjax {command} {example}, or --resume --out of a study")
     made = configs.load(source, overrides)
-    digest = configs.digest(made)[:8]
+    digest = configs.study_digest(made)[:8]
     return made, out or Path("runs") / f"{command}-{made.monte_carlo.study}-{source.stem}-{digest}"
 
 
@@ -71,6 +75,27 @@ def batch_size(text: str) -> Any:
     if not text.isdigit() or int(text) < 1:
         raise UserError(f"--batch {text}: accepted is auto, or a number of chips of at least 1")
     return int(text)
+
+
+@contextmanager
+def resumable(command: str, out: Path, options: Mapping[str, Any]) -> Iterator[None]:
+    """End a command that was stopped with the line that goes on; options: what its folder does not remember.
+
+    A network in training is saved by its signal handler, chips are by their batches.
+    """
+    import jax
+
+    from memjax import training
+
+    try:
+        yield
+    except (training.Interrupted, KeyboardInterrupt) as stopped:
+        if jax.process_index() == 0 and (out / "config.yaml").exists():
+            given = [part for name, x in options.items() if x not in (None, "auto") for part in (name, str(x))]
+            print("stopped; what is finished is kept. To go on:")
+            print(f"  {shlex.join(['memjax', command, '--resume', '--out', str(out), *given])}", flush=True)
+        number = stopped.signum if isinstance(stopped, training.Interrupted) else signal.SIGINT
+        raise typer.Exit(128 + signal.Signals(number)) from None
 
 
 class Trainer:

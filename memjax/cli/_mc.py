@@ -42,9 +42,20 @@ def mc(
     wanted = settings.monte_carlo
     quiet = jax.process_index() > 0
     title = f"{'up to ' if rule else ''}{wanted.chips} chips, {wanted.study} -> {out}"
+    if idle := studies.idle(settings):
+        title += f"\nno chip ever rests (monte_carlo.age = 0 s): nothing comes of {', '.join(idle)}"
     show = _chips.Show(title, quiet)
     trainer = _chips.Trainer(quiet)
-    with show, trainer:
+    left = {
+        "--until": until,
+        "--threshold": threshold,
+        "--sobol": sobol or None,
+        "--chips": chips,
+        "--batch": batch,
+        "--network": network,
+        "--data-dir": data_dir,
+    }
+    with _chips.resumable("mc", out, left), show, trainer:
         found = studies.mc(
             settings,
             out,

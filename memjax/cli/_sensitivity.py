@@ -36,7 +36,8 @@ def sensitivity(
     quiet, wanted = jax.process_index() > 0, settings.monte_carlo
     title = f"{wanted.chips} chips at every severity, {wanted.study} -> {out}"
     show, trainer = _chips.Show(title, quiet), _chips.Trainer(quiet)
-    with show, trainer:
+    left = {"--step": step, "--chips": chips, "--batch": batch, "--network": network, "--data-dir": data_dir}
+    with _chips.resumable("sensitivity", out, left), show, trainer:
         found = studies.sensitivity(
             settings,
             out,

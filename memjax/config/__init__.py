@@ -25,7 +25,8 @@ from memjax.config.schema import Config
 from memjax.errors import ConfigError
 
 __all__ = [
-    "Config", "ConfigError", "device_params", "digest", "dump", "from_dict", "identity", "load", "load_text",
+    "Config", "ConfigError", "device_params", "differences", "digest", "dump", "from_dict", "identity", "load",
+    "load_text", "study_digest", "study_identity",
 ]  # fmt: skip
 
 
@@ -105,7 +106,32 @@ def identity(config: Config) -> dict:
 
 def digest(config: Config) -> str:
     """Return the SHA-256 of `identity`: equal for two configs that compute the same."""
-    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()
+    return _sha(identity(config))
+
+
+def study_identity(config: Config) -> dict:
+    """Return the settings that decide what each chip of a study is, as plain data; how many there are is not one."""
+    return config.model_dump(mode="json", exclude={"run": True, "monte_carlo": {"chips"}})
+
+
+def study_digest(config: Config) -> str:
+    """Return the SHA-256 of `study_identity`: equal for two configs whose studies have the same chips."""
+    return _sha(study_identity(config))
+
+
+def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names of the settings, as "learning.epochs", in which two identities differ."""
+    found = []
+    for name in was:
+        if isinstance(was[name], dict) and isinstance(now[name], dict):
+            found += [f"{name}.{key}" for key in was[name] if was[name][key] != now[name].get(key)]
+        elif was[name] != now[name]:
+            found.append(name)
+    return found
+
+
+def _sha(plain: dict) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def device_params(config: Config) -> Any:

@@ -88,10 +88,7 @@ class Folder:
                 )
             n = max(n, found.n)
         made = Folder(folder, what | {"chips": n})
-        try:
-            files.write_json(folder / _MANIFEST, made.what)
-        except OSError as error:
-            raise UserError(f"cannot write {folder / _MANIFEST}: {error.strerror or error}") from error
+        made._write()
         return made
 
     @staticmethod
@@ -107,6 +104,17 @@ class Folder:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{manifest} is damaged ({error}): the parts beside it are as they were") from error
         return made
+
+    def end(self) -> None:
+        """End the study at the chips that are there, from the first one on: it has been stopped before its most."""
+        self.what = {**self.what, "chips": self.finished()[0][1]}
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            files.write_json(self.path / _MANIFEST, self.what)
+        except OSError as error:
+            raise UserError(f"cannot write {self.path / _MANIFEST}: {error.strerror or error}") from error
 
     @property
     def n(self) -> int:

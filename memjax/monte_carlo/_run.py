@@ -101,13 +101,17 @@ def run(
         _hosts.wait("shared out")  # nobody writes before all have seen what is there
         mine = share(todo, rank, processes)
         if mine and batch is None:
-            most = max(b - a for a, b in mine)
+            # This round may lack a few chips only: its program is for the shares of the rounds to come too.
+            later = min(check_every, n - stop)
+            most = max(-(-later // processes), *(b - a for a, b in mine))
             batch = _batch.compiled(chip, key, args, inputs, mesh, most, batch_size, memory, block)
         if batch is not None:
             study.work(mine, batch, inputs)
         study.meet(first, stop)
         if until is not None and stop < n and until(study.values(stop, in_memory)):
             n = stop
+            if folder is not None and rank == 0:
+                folder.end()
             break
     values = study.values(n, in_memory)
     bad = np.flatnonzero(failed(values))

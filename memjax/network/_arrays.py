@@ -22,17 +22,19 @@ def sample_array(
     die: Array,
     name: str = "",
     faults_key: Array | None = None,
+    start_key: Array | None = None,
 ) -> Crossbar:
     """Sample one array [rows, cols] of a chip, with its first weights: key is the array's, die the chip's.
 
-    faults_key, with the array's name, draws the stuck devices in key's place.
+    faults_key, with the array's name, draws the stuck devices in key's place, and start_key the first weights.
     """
     logical, tile = (2, *shape), (min(arch.tile[0], shape[0]), min(arch.tile[1], shape[1]))
     of_faults = key if faults_key is None else variation.named_key(faults_key, name)
+    of_start = key if start_key is None else variation.named_key(start_key, name)
     w = (
         chip.init_gain
         / shape[0] ** 0.5
-        * noise.normal(variation.named_key(key, "weights"), shape, jnp.result_type(float))
+        * noise.normal(variation.named_key(of_start, "weights"), shape, jnp.result_type(float))
     )
     if chip.nonidealities is None:
         params = variation.sample_params(chip.params, chip.spread, logical, variation.named_key(key, "d2d"), die)

@@ -46,10 +46,12 @@ class EdgeNetwork(nnx.Module):
         *,
         key: Array,
         faults_key: Array | None = None,
+        start_key: Array | None = None,
     ):
         """Sample one chip: `settings` are the programmer's Params, `key` is the chip's.
 
-        faults_key draws the stuck devices in its place, so that faults and spread vary apart.
+        faults_key draws the stuck devices in its place, and start_key the first weights, so that they and the spread
+        vary apart.
 
         Raises ValueError for unknown names, sizes or steps that are not positive, or another programmer's Params.
         """
@@ -82,7 +84,7 @@ class EdgeNetwork(nnx.Module):
 
         def layer(name, shape):
             own = variation.named_key(key, name)
-            xbar, known = sample_array(arch, chip, physics, shape, own, key, name, faults_key), settings
+            xbar, known = sample_array(arch, chip, physics, shape, own, key, name, faults_key, start_key), settings
             if chip.own_steps is not None:
                 xbar, known = measured(chip.own_steps, xbar, physics, settings, variation.named_key(own, "own steps"))
             return Layer(xbar, programmer, known)

@@ -46,10 +46,12 @@ def yield_interval(
 
     A chip without a finite metric is not known to pass, and counts as one that does not. The interval is for
     independent chips: on a Latin hypercube or Sobol design it is too wide. Raises ValueError for another rank or
-    direction.
+    direction, and a threshold of nan, which nothing meets.
     """
     y = metric(y)
     check_direction(direction)
+    if math.isnan(threshold):
+        raise ValueError("statistics: threshold nan of a yield: accepted is a number")
     finite = np.isfinite(y)
     passed = finite & (y >= threshold if direction == "above" else y <= threshold)
     return interval(int(passed.sum()), y.size, confidence=confidence, method=method, undefined=int((~finite).sum()))
@@ -100,8 +102,10 @@ class Until(NamedTuple):
         return max(1, math.ceil(n - 1e-9))
 
     def check(self) -> None:
-        """Raise ValueError for a half width, confidence or direction out of range."""
+        """Raise ValueError for a threshold that is not finite, a half width, confidence or direction out of range."""
         check_direction(self.direction)
+        if not math.isfinite(self.threshold):
+            raise ValueError(f"statistics: threshold {self.threshold} of a yield: accepted is a finite number")
         if not 0 < self.half_width < 0.5:
             raise ValueError(f"statistics: half width {self.half_width} of a yield: accepted is between 0 and 0.5")
         if not 0 < self.confidence < 1:

@@ -13,11 +13,11 @@ from typing import Any
 
 from memjax.config import Config
 from memjax.studies import _ablate, _drive, _remedied, _sensitivity, arrays, deployed, learning
-from memjax.studies._drive import ideal, weights, yield_rule
+from memjax.studies._drive import ideal, idle, weights, yield_rule
 from memjax.studies._study import Study
 from memjax.training import Samples
 
-__all__ = ["Study", "ablate", "build", "ideal", "mc", "sensitivity", "weights", "yield_rule"]
+__all__ = ["Study", "ablate", "build", "ideal", "idle", "mc", "sensitivity", "weights", "yield_rule"]
 
 _BUILD: dict[str, Callable[..., Study]] = {
     "deployed": deployed.study,

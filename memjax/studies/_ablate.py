@@ -28,8 +28,6 @@ from memjax.studies import _drive
 from memjax.studies._study import Study
 
 BARE, EVERY = "bare", "all remedies"
-# What moves only while a chip rests.
-AT_REST = ("flicker", "telegraph", "relaxation", "retention", "drift")
 
 
 def ablate(
@@ -114,9 +112,7 @@ def check(config: Config, what: str) -> None:
             "the section variation describes nothing that could be switched off: accepted is at least one of "
             f"{', '.join(variation.NAMES)}"
         )
-    rests = wanted.age > 0 or (wanted.study == "learning" and config.variation.sample_period > 0)
-    idle = [name for name in chip.names if name in AT_REST]
-    if idle and not rests:
+    if idle := _drive.idle(config):
         raise ConfigError(
             f"monte_carlo.age = 0 s: {', '.join(idle)} would cost nothing, for no chip ever rests; accepted is a time "
             "above 0, or a section variation without"
@@ -170,7 +166,7 @@ def _metrics(config: Config, study: Study, labels: list[str], names: list[str], 
             if remedy != BARE
         },
         "seed": config.seed,
-        "config_digest": configs.digest(config),
+        "config_digest": configs.study_digest(config),
         "versions": training.versions(),
     }
 

@@ -34,7 +34,15 @@ def yield_rule(text: str) -> statistics.Until:
         raise UserError(f"--until {text}: {error}") from None
     if kind != "yield":
         raise UserError(f"--until {text}: {RULE}")
+    training.check_threshold(threshold, f"--until {text}")
     return rule
+
+
+def idle(config: Config) -> list[str]:
+    """Return the non-idealities that change a chip only while it rests, where no chip of the study ever does."""
+    wanted = config.monte_carlo
+    rests = wanted.age > 0 or (wanted.study == "learning" and config.variation.sample_period > 0)
+    return training.idle(config, rests)
 
 
 def mc(
@@ -61,18 +69,22 @@ def mc(
     resume     go on in `out`
 
     Every process of `monte_carlo.start_hosts` calls it; the first one writes. Raises UserError for folders, data and
-    settings that are not accepted.
+    settings that are not accepted, before anything is written.
     """
     began, wanted, out = time.perf_counter(), config.monte_carlo, Path(out)
+    training.check_threshold(threshold)
     rule = until or (None if threshold is None else statistics.Until(threshold, 0.01))
     if until is not None and wanted.quantities and wanted.design != "independent":
         raise UserError(f"--until needs independent chips: the first rows of a {wanted.design} design are none")
-    study = begin(config, build, out, data_dir, network, resume, training_progress)(config)
-    if rule is not None and study.metric != "accuracy":
+    if rule is not None and wanted.study == "arrays":
         raise UserError(f"the yield of a study of {wanted.study} is not defined: its chips have no accuracy")
+    if sobol < 0 or sobol == 1 or (wanted.quantities and sobol & (sobol - 1)):
+        accepted = "a power of 2" if wanted.quantities else "at least 2 base samples"
+        raise UserError(f"--sobol {sobol}: accepted is {accepted}, or 0 for no variance decomposition")
     key, n = jax.random.key(config.seed), wanted.chips
-    settings = run_settings(config, study, batch_size, resume, progress)
     inputs = _inputs(config, n, key)
+    study = begin(config, build, out, data_dir, network, resume, training_progress)(config)
+    settings = run_settings(config, study, batch_size, resume, progress)
     started = time.perf_counter()
     values = monte_carlo.run(
         study.chip if inputs is None else study.severe_chip,
@@ -87,7 +99,8 @@ def mc(
     n = len(values[study.metric])
     indices = None
     if sobol:
-        indices = _decompose(study, sobol, variation.named_key(key, "sobol"), out / "sobol", settings)
+        own = variation.named_key(key, "sobol")
+        indices = _decompose(study, _ranges(config), sobol, own, out / "sobol", settings)
     found = _metrics(config, study, values, rule, indices) | {
         "chips_per_second": n / seconds,
         "seconds": time.perf_counter() - began,
@@ -110,18 +123,48 @@ def begin(
 ) -> Callable[[Config], Study]:
     """Make the folder `out`, or go on in it, with all settings and the network to deploy.
 
-    Returns what builds the study of this config, or of the same with other remedies.
+    Returns what builds the study of this config, or of the same with other remedies. What is refused is refused before
+    anything is written.
     """
     _remedied.check(config)
     first, kind = jax.process_index() == 0, config.monte_carlo.study
-    if first:
-        files.new_folder(out, resume=resume)
-        files.write_text(out / "config.yaml", configs.dump(config, f"Settings of a study of {kind} chips"))
+    if first and resume:
+        _same_study(config, out)
     samples = None if kind == "arrays" else training.load(config, data_dir)
     trained = None
+    if kind == "arrays":
+        build(config, samples, trained)
+    else:
+        training.parts(config)
     if kind == "deployed":
-        trained = _weights(config, out, data_dir, network, first, resume, progress)
+        if network is None:
+            training.build(ideal(config))
+        else:
+            trained = weights(config, network)
+    if first:
+        files.new_folder(out, resume=resume)
+        if not (out / "config.yaml").exists():  # another number of chips may be refused yet: `mc` writes it at its end
+            _keep(config, out)
+    if kind == "deployed" and trained is None:
+        trained = _trained(config, out / "network", data_dir, first, resume, progress)
     return lambda changed: build(changed, samples, trained)
+
+
+def _keep(config: Config, out: Path) -> None:
+    text = configs.dump(config, f"Settings of a study of {config.monte_carlo.study} chips")
+    files.write_text(out / "config.yaml", text)
+
+
+def _same_study(config: Config, out: Path) -> None:
+    """Raise UserError for a folder with content that is not of this study: its config.yaml is what a resume reads."""
+    given = out / "config.yaml"
+    if given.exists():
+        was, now = configs.study_identity(configs.load(given)), configs.study_identity(config)
+        if was != now:
+            changed = ", ".join(configs.differences(was, now))
+            raise UserError(f"{given} is of a study with other settings ({changed}): go on with the same ones")
+    elif out.is_dir() and any(out.iterdir()):
+        raise UserError(f"{out} has no config.yaml: it is no folder of a study, and nothing in it is written over")
 
 
 def run_settings(config: Config, study: Study, batch_size: Any, resume: bool, progress: Any) -> dict[str, Any]:
@@ -131,7 +174,7 @@ def run_settings(config: Config, study: Study, batch_size: Any, resume: bool, pr
         "args": study.args,
         "resume": resume,
         "progress": progress,
-        "config": config.model_dump(mode="json", exclude={"run": True, "monte_carlo": {"chips"}}),
+        "config": configs.study_identity(config),
     }
 
 
@@ -155,10 +198,9 @@ def ideal(config: Config) -> Config:
     return config.model_copy(update={"variation": type(config.variation)(), "chips": 1, "array": array})
 
 
-def _weights(config, out, data_dir, network, first, resume, progress) -> tuple[np.ndarray, np.ndarray]:
-    """Return the trained weights [n_in, n_hidden], [n_hidden, n_out] to deploy, in [-1, 1]."""
-    folder = Path(network) if network is not None else out / "network"
-    if network is None and first and not (folder / "results.nc").exists():
+def _trained(config, folder, data_dir, first, resume, progress) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights [n_in, n_hidden], [n_hidden, n_out] to deploy, in [-1, 1], of the network trained there."""
+    if first and not (folder / "results.nc").exists():
         going_on = resume and folder.exists()
         training.train(ideal(config), folder, data_dir, resume=going_on, progress=progress)
     monte_carlo.wait("trained")
@@ -193,6 +235,13 @@ def _inputs(config: Config, n: int, key: jax.Array) -> dict[str, np.ndarray] | N
     wanted = config.monte_carlo
     if not wanted.quantities:
         return None
+    drawn = designs.design(_ranges(config), n, variation.named_key(key, "design"), wanted.design)
+    return _severities(drawn)
+
+
+def _ranges(config: Config) -> dict[str, designs.Distribution]:
+    """Return what every chip draws its own severities from."""
+    wanted = config.monte_carlo
     there = training.nonidealities(config).names
     absent = [name for name in wanted.quantities if name not in there]
     if absent:
@@ -200,19 +249,49 @@ def _inputs(config: Config, n: int, key: jax.Array) -> dict[str, np.ndarray] | N
             f"monte_carlo.quantities: {', '.join(absent)}: accepted is what the section variation describes "
             f"({', '.join(there) or 'nothing'})"
         )
-    ranges = {name: designs.Uniform(q.low, q.high) for name, q in wanted.quantities.items()}
-    drawn = designs.design(ranges, n, variation.named_key(key, "design"), wanted.design)
+    for name, q in wanted.quantities.items():
+        check_severity(config, name, q.high)
+    return {name: designs.Uniform(q.low, q.high) for name, q in wanted.quantities.items()}
+
+
+def check_severity(config: Config, name: str, severity: float) -> None:
+    """Raise ConfigError where the section variation would not accept what it describes at that severity.
+
+    So shares of stuck devices stay at or below 1; a chip's own severity is traced, and cannot be looked at.
+    """
+    plain = config.model_dump(mode="json")
+    own, made = plain["variation"], training.nonidealities(config).with_severity({name: severity}).scaled(name)
+    if name == "stuck":
+        changed: dict[str, Any] = {"stuck_on": made.on, "stuck_off": made.off}
+    elif name == "d2d":
+        changed = {name: {field: own[name][field] | {"sigma": spread.sigma} for field, spread in made.items()}}
+    elif name == "heat":
+        changed = {name: own[name] | {"ambient": made.network.ambient, "duty": made.duty}}
+    elif name in ("lines", "telegraph", "half_select"):
+        changed = {name: {field: getattr(made, field) for field in own[name]}}
+    else:  # has no upper bound
+        return
+    configs.from_dict(plain | {"variation": own | changed}, f"{name} at severity {severity:g}")
+
+
+def _severities(drawn: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(x, jnp.result_type(float)) for name, x in drawn.items()}
 
 
-def _decompose(study: Study, base: int, key: jax.Array, folder: Path, settings: dict) -> statistics.Indices:
-    """Tell the sources of chance apart by base (d + 2) further chips."""
-    design = statistics.sobol_design(study.sources, base, key)
-    n = base * (len(study.sources) + 2)
-    settings = settings | {"inputs": design.inputs, "checkpoint_dir": folder, "resume": folder.exists()}
-    values = monte_carlo.run(study.keyed_chip, n, key, **settings)
-    parts = statistics.split(values[study.metric], study.sources)
-    return statistics.sobol_indices(*parts, study.sources, variation.named_key(key, "bootstrap"))
+def _decompose(
+    study: Study, ranges: Mapping[str, Any], base: int, key: jax.Array, folder: Path, settings: dict
+) -> statistics.Indices:
+    """Tell the sources of chance apart, and the severities that chips draw, by base (d + 2) further chips."""
+    groups = dict.fromkeys(study.sources) | {f"{name} severity": each for name, each in ranges.items()}
+    design = statistics.sobol_design(groups, base, key)
+    chip, inputs = study.keyed_chip, {name: design.inputs[name] for name in study.sources}
+    if ranges:
+        severity = _severities({name: design.inputs[f"{name} severity"] for name in ranges})
+        chip, inputs = study.drawn_chip, (inputs, severity)
+    settings = settings | {"inputs": inputs, "checkpoint_dir": folder, "resume": folder.exists()}
+    values = monte_carlo.run(chip, base * (len(groups) + 2), key, **settings)
+    parts = statistics.split(values[study.metric], design.names)
+    return statistics.sobol_indices(*parts, design.names, variation.named_key(key, "bootstrap"))
 
 
 def _metrics(config: Config, study: Study, values: dict, rule: Any, indices: Any) -> dict:
@@ -226,7 +305,7 @@ def _metrics(config: Config, study: Study, values: dict, rule: Any, indices: Any
         "yield": None,
         "sobol": None,
         "seed": config.seed,
-        "config_digest": configs.digest(config),
+        "config_digest": configs.study_digest(config),
         "versions": training.versions(),
     }
     if rule is not None:
@@ -249,6 +328,7 @@ def _number(x: float) -> float | None:
 
 
 def _write(out, config, study, values, drawn, found, rule, indices) -> None:
+    _keep(config, out)
     files.write_json(out / "metrics.json", found)
     results.write(
         out / "results.nc",

@@ -23,6 +23,7 @@ from memjax.errors import ConfigError
 from memjax.mitigation import calibration, drift_compensation, fault_map, pairs, redundancy, refresh, spares
 from memjax.mitigation.fault_map import FaultMap
 from memjax.programming import write_verify
+from memjax.studies._study import START
 from memjax.training import Parts
 
 LAYERS = ("hidden", "output")
@@ -49,6 +50,11 @@ def check(config: Config) -> None:
         raise ConfigError(
             f"mitigation ({', '.join(wanted.names)}) with monte_carlo.study = {config.monte_carlo.study}: accepted is "
             "deployed"
+        )
+    if wanted.names and config.encoding.kind != "direct":
+        raise ConfigError(
+            f"mitigation ({', '.join(wanted.names)}) with encoding.kind = {config.encoding.kind}: accepted is direct, "
+            "for a network with remedies is driven by constant inputs, and the change would be counted as theirs"
         )
     if wanted.refresh is not None and given.heat is not None:
         raise ConfigError("mitigation.refresh with variation.heat: accepted is one of them")
@@ -121,8 +127,9 @@ def _layer(
         **{field: chip.scaled(field) for field in ("read_noise", "half_select", "heat")}
     )
     xbar = network.sample_array(
-        arch, made.chip, imperfect, size, variation.named_key(keys["d2d"], name), keys["d2d"], name, keys["faults"]
-    )
+        arch, made.chip, imperfect, size, variation.named_key(keys["d2d"], name), keys["d2d"], name, keys["faults"],
+        keys.get(START),
+    )  # fmt: skip
     spent, upkeep, faults = Events(), Events(), None
     if plan is not None or wanted.pairs:
         own = variation.named_key(key, "fault map")

@@ -59,6 +59,8 @@ def sensitivity(
         raise UserError(f"--step {step}: accepted is above 0 and at most 1, for severities 1 - step and 1 + step")
     _ablate.check(config, "a sensitivity")
     names = list(training.nonidealities(config).names)
+    for name in names:
+        _drive.check_severity(config, name, 1 + step)
     labels, table = settings(names, step)
     study = _drive.begin(config, build, out, data_dir, network, resume, training_progress)(config)
     key = jax.random.key(config.seed)
@@ -84,7 +86,7 @@ def sensitivity(
         "accuracy": float(np.nanmean(values["accuracy"][0])),
         "nonidealities": _slopes(config, names, values, step),
         "seed": config.seed,
-        "config_digest": configs.digest(config),
+        "config_digest": configs.study_digest(config),
         "versions": training.versions(),
         "chips_per_second": len(rows) / seconds,
         "seconds": time.perf_counter() - began,

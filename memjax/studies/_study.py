@@ -7,6 +7,8 @@ from jax import Array
 
 from memjax import variation
 
+START = "start"  # the states that devices have before they are programmed
+
 
 class Study(NamedTuple):
     """A function of one chip, what it takes, and how its values read.
@@ -25,8 +27,11 @@ class Study(NamedTuple):
     units: Mapping[str, tuple[str, str]]
 
     def keys(self, key: Array) -> dict[str, Array]:
-        """Return the keys of every source of the chip with this key."""
-        return {name: variation.named_key(key, name) for name in self.sources}
+        """Return the keys of every source of the chip with this key.
+
+        First states are drawn from the key of "d2d", by a name of their own: only a design of keys tells them apart.
+        """
+        return {name: variation.named_key(key, "d2d" if name == START else name) for name in self.sources}
 
     def chip(self, key: Array, *args: Any) -> dict[str, Array]:
         """Evaluate the chip with this key: what `monte_carlo.run` takes."""
@@ -39,6 +44,13 @@ class Study(NamedTuple):
     def keyed_chip(self, key: Array, keys: Mapping[str, Array], *args: Any) -> dict[str, Array]:
         """Evaluate a chip from the keys of its sources alone, as `inputs` of the run: for variance decompositions."""
         return self.evaluate(keys, {}, *args)
+
+    def drawn_chip(
+        self, key: Array, drawn: tuple[Mapping[str, Array], Mapping[str, Any]], *args: Any
+    ) -> dict[str, Array]:
+        """Evaluate a chip from the keys of its sources and severities alone, as `inputs` of the run: as above."""
+        keys, severity = drawn
+        return self.evaluate(keys, severity, *args)
 
     def same_chip(self, key: Array, setting: tuple[Array, Mapping[str, Any]], *args: Any) -> dict[str, Array]:
         """Evaluate the chip with the key that its setting (key, severity) names, as `inputs` of the run, not its own.

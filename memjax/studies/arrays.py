@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from memjax import crossbar, devices, noise, plasticity, programming, variation
 from memjax.config import Config, device_params
+from memjax.errors import ConfigError
 from memjax.plasticity import stdp
 from memjax.plasticity.base import Signals, dense
 from memjax.studies._study import Study
@@ -28,8 +29,24 @@ UNITS = {
 
 
 def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | None) -> Study:
-    """Return the study of single-ended arrays [n_inputs, n_outputs]; `samples` and `weights` are not used."""
+    """Return the study of single-ended arrays [n_inputs, n_outputs]; `samples` and `weights` are not used.
+
+    Raises ConfigError for settings that have no part in it, and more than a spike a step.
+    """
     whole, wanted, array = nonidealities(config), config.monte_carlo, config.array
+    for given, what in (
+        (whole.read_noise is not None, "variation.read_noise: arrays are not read"),
+        (array.wires is not None, "array.wires: lines are ideal"),
+        (wanted.age > 0, f"monte_carlo.age = {wanted.age:g} s: arrays do not rest"),
+    ):
+        if given:
+            raise ConfigError(f"{what} in a study of arrays; accepted is its default, or another monte_carlo.study")
+    chance = wanted.rate * wanted.dt
+    if chance > 1 + 1e-9:
+        raise ConfigError(
+            f"monte_carlo.rate = {wanted.rate:g} Hz with monte_carlo.dt = {wanted.dt:g} s: accepted is at most one "
+            "spike a step on average"
+        )
     device, nominal = devices.get(config.device.name), device_params(config)
     full = programming.weight_step(
         device, nominal, config.device.read_voltage, config.device.write_voltage, config.device.write_time
@@ -53,7 +70,6 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
             v_read=config.device.read_voltage,
             v_write=config.device.write_voltage,
         )
-        chance = wanted.rate * wanted.dt
         pre, post = (
             noise.uniform(variation.named_key(keys["spikes"], side), (wanted.steps, n)) < chance
             for side, n in (("pre", shape[0]), ("post", shape[1]))

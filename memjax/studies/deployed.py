@@ -14,11 +14,16 @@ from memjax.mitigation import pairs
 from memjax.mitigation.fault_map import FaultMap
 from memjax.programming import write_verify
 from memjax.studies import _remedied
-from memjax.studies._study import Study
+from memjax.studies._study import START, Study
 from memjax.training import Parts, Samples, parts
 
 SEEN = 2000  # training images, for remedies that go by the inputs
-SOURCES = ("d2d", "faults", "c2c", "read_noise")
+# What write-verify finds within its tolerance it leaves, so that first states are a source too. Open loop sets all of
+# them, but the pulses that map faults begin at them.
+SOURCES = {
+    "write_verify": ("d2d", "faults", START, "c2c", "read_noise"),
+    "open_loop": ("d2d", "faults", "c2c", "read_noise"),
+}
 UNITS = {
     "accuracy": ("1", "share of test images classified correctly"),
     "cross_entropy": ("nat", "mean cross entropy of the softmax output with the labels of these images"),
@@ -40,11 +45,11 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
     if config.mitigation.names:
         seen = learning.scale(jnp.asarray(samples.train_x[:SEEN]))
         args = (w, *map(jnp.asarray, images), _remedied.moments(w[0], seen))
-        return Study(_with_remedies(config, nominal), SOURCES, args, "accuracy", UNITS)
+        return Study(_with_remedies(config, nominal), SOURCES["write_verify"], args, "accuracy", UNITS)
 
     def evaluate(keys, severity, weights, images, labels):
         made = nominal.at(severity)
-        net = network.EdgeNetwork(*made, key=keys["d2d"], faults_key=keys["faults"])
+        net = network.EdgeNetwork(*made, key=keys["d2d"], faults_key=keys["faults"], start_key=keys.get(START))
         physics, chip = net.physics.get_value(), made.nonidealities  # at their severities
         events, missed, total = Events(), 0, 0
         for name, target in zip(("hidden", "output"), weights, strict=True):
@@ -59,7 +64,7 @@ def study(config: Config, samples: Samples | None, weights: tuple[Any, Any] | No
         y = net(learning.scale(images), keys["read_noise"])
         return _values(y, physics.output_gain, labels, events, Events(), jnp.asarray(missed, y.dtype) / total, 1.0)
 
-    return Study(evaluate, SOURCES, (w, *map(jnp.asarray, images)), "accuracy", UNITS)
+    return Study(evaluate, SOURCES[wanted.programming], (w, *map(jnp.asarray, images)), "accuracy", UNITS)
 
 
 def _with_remedies(config: Config, nominal: Parts) -> Callable[..., dict[str, Array]]:

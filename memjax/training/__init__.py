@@ -12,11 +12,11 @@ A run is a function of its config alone: killed and resumed it ends with the sam
 (WALL_CLOCK).
 """
 
-from memjax.training._build import Parts, System, build, nonidealities, parts
+from memjax.training._build import Parts, System, build, idle, nonidealities, parts
 from memjax.training._data import Samples, augment, load, order
 from memjax.training._loop import Interrupted, Progress, train
 from memjax.training._plan import rates
-from memjax.training._report import WALL_CLOCK, versions
+from memjax.training._report import WALL_CLOCK, check_threshold, versions
 
 __all__ = [
     "WALL_CLOCK",
@@ -27,6 +27,8 @@ __all__ = [
     "System",
     "augment",
     "build",
+    "check_threshold",
+    "idle",
     "load",
     "nonidealities",
     "order",

@@ -89,6 +89,14 @@ def build(config: Config) -> System:
     return System(learner, init, arrays, keys, nonidealities(config), teach)
 
 
+# What has no part in a network whose first layer is one of patches: section -> settings.
+_NOT_FOR_PATCHES = {
+    "neurons": ("leak", "threshold", "reset", "refractory", "surrogate_width"),
+    "encoding": ("kind",),
+    "learning": ("feedback", "learning_rate_hidden", "measured_pulses"),
+}
+
+
 def _with_patches(config: Config, wanted: Any, made: Parts) -> _patches.Functions:
     aged = made.nonidealities.ages and config.variation.sample_period > 0
     for given, what in (
@@ -96,7 +104,12 @@ def _with_patches(config: Config, wanted: Any, made: Parts) -> _patches.Function
         (made.nonidealities.heat is not None, "variation.heat"),
         (aged, "variation.sample_period"),
         (config.learning.rule == "error_driven", "learning.rule = error_driven"),
-        (config.encoding.kind != "direct", f"encoding.kind = {config.encoding.kind}"),
+        *(
+            ((now := getattr(section, name)) != type(section).model_fields[name].default, f"{part}.{name} = {now}")
+            for part, names in _NOT_FOR_PATCHES.items()
+            for section in [getattr(config, part)]
+            for name in names
+        ),
     ):
         if given:
             raise ConfigError(f"{what}: is not for a patch layer; accepted is its default, or patches: null")
@@ -211,6 +224,15 @@ def nonidealities(config: Config) -> variation.Nonidealities:
             heat.duty,
         ),  # fmt: skip
     )
+
+
+def idle(config: Config, rests: bool | None = None) -> list[str]:
+    """Return the non-idealities that change a chip only while it rests, where none ever does.
+
+    rests: whether chips do; None: as they learn, by `variation.sample_period`.
+    """
+    rests = config.variation.sample_period > 0 if rests is None else rests
+    return [] if rests else [name for name in nonidealities(config).names if name in variation.AT_REST]
 
 
 def _wires(lines: Any) -> wires.Wires:

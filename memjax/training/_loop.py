@@ -18,7 +18,7 @@ from memjax import config as configs
 from memjax.config import Config
 from memjax.errors import UserError
 from memjax.training import _data, _groups, _patches, _plan, _report
-from memjax.training._build import System, build
+from memjax.training._build import System, build, idle
 
 RECENT = 2000  # samples over which the online accuracy shown while training is taken
 
@@ -68,6 +68,7 @@ def train(
     Raises UserError (ConfigError, DataError, CheckpointError) and ValueError for settings, data, folders or checkpoints
     that are not accepted, before anything is written.
     """
+    _report.check_threshold(threshold)
     with _signals() as asked:
         began = time.perf_counter()
         samples = _data.load(config, data_dir)
@@ -76,6 +77,9 @@ def train(
         folder = _claim(out, config, resume)
         run = _Run(config, folder, samples, system, progress, began, batch_size)
         note = run.restore() if resume else ""
+        if names := idle(config):
+            still = f"no array ever rests (variation.sample_period = 0 s): nothing comes of {', '.join(names)}"
+            note = f"{note}\n{still}" if note else still
         run.tell(note)
         run.go(asked)
         metrics = _report.metrics(
@@ -247,8 +251,8 @@ def _claim(out: str | os.PathLike, config: Config, resume: bool) -> Path:
     if resume and given.exists():
         was, now = configs.identity(configs.load(given)), configs.identity(config)
         if was != now:
-            changed = [f"{a}.{b}" if b else a for a, b in _differences(was, now)]
-            raise UserError(f"{given} is of a run with other settings ({', '.join(changed)}): go on with the same ones")
+            changed = ", ".join(configs.differences(was, now))
+            raise UserError(f"{given} is of a run with other settings ({changed}): go on with the same ones")
     elif resume and path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path} has no config.yaml: it is no folder of a run, and nothing in it is written over")
     folder = files.new_folder(path, resume=resume)
@@ -256,16 +260,6 @@ def _claim(out: str | os.PathLike, config: Config, resume: bool) -> Path:
         files.write_text(given, configs.dump(config, _report.header(config)))
     (folder / "figures").mkdir(exist_ok=True)
     return folder
-
-
-def _differences(was: dict, now: dict) -> list[tuple[str, str]]:
-    found = []
-    for name in was:
-        if isinstance(was[name], dict):
-            found += [(name, key) for key in was[name] if was[name][key] != now[name].get(key)]
-        elif was[name] != now[name]:
-            found.append((name, ""))
-    return found
 
 
 @contextmanager

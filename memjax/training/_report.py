@@ -12,6 +12,7 @@ import numpy as np
 from memjax import config as configs
 from memjax import crossbar, energy, plot, results, statistics
 from memjax.config import Config
+from memjax.errors import UserError
 from memjax.training import _data
 from memjax.training._build import System
 from memjax.training._data import Samples
@@ -33,6 +34,12 @@ CONVENTION = (
     "the training samples (filters: by itself); a forward pass has the reads of every position then. "
     "Peripherals (drivers, converters, neurons, buses) are in none of them."
 )
+
+
+def check_threshold(threshold: float | None, given: str = "") -> None:
+    """Raise UserError for a threshold of accuracies that is none; given: how it was asked for, for the message."""
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"{given or f'--threshold {threshold:g}'}: accepted is an accuracy from 0 to 1, as 0.95")
 
 
 def start(plan: Plan, chips: int, filters: bool = False) -> dict[str, Any]:

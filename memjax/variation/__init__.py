@@ -15,6 +15,7 @@ from memjax.variation._faults import merge_faults, one_line_a_tile, sample_lines
 from memjax.variation._field import COVARIANCES, correlated_field
 from memjax.variation._keys import named_key, require_different
 from memjax.variation._nonidealities import (
+    AT_REST,
     NAMES,
     Breakdown,
     DeadLines,
@@ -37,6 +38,7 @@ from memjax.variation._nonidealities import (
 from memjax.variation._spread import DISTRIBUTIONS, Spread, deviate, factor, sample_params
 
 __all__ = [
+    "AT_REST",
     "COVARIANCES",
     "DISTRIBUTIONS",
     "NAMES",

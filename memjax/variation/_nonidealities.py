@@ -20,6 +20,8 @@ from memjax.variation._faults import merge_faults, sample_lines, sample_lives, s
 from memjax.variation._keys import named_key
 from memjax.variation._spread import Spread, factor, sample_params
 
+FLUCTUATING = ("flicker", "telegraph", "relaxation")  # what changes a chip while it rests, and is drawn
+AT_REST = (*FLUCTUATING, "retention", "drift")  # what changes a chip only while it rests; heat does otherwise too
 WRITTEN = 0.75  # share of the write voltage above which a pulse is a write, where half-selected devices see pulses too
 
 
@@ -155,12 +157,12 @@ class Nonidealities:
     @property
     def ages(self) -> bool:
         """Whether a chip changes while it rests."""
-        return bool({"flicker", "telegraph", "relaxation", "retention", "drift", "heat"} & set(self.names))
+        return bool({*AT_REST, "heat"} & set(self.names))
 
     @property
     def fluctuates(self) -> bool:
         """Whether what changes while it rests is drawn, so that resting takes a key."""
-        return bool({"flicker", "telegraph", "relaxation"} & set(self.names))
+        return bool(set(FLUCTUATING) & set(self.names))
 
     def scaled(self, name: str) -> Any:
         """Return a description at its severity: what rises with it is multiplied, times and writes are divided.
