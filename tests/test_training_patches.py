@@ -204,7 +204,11 @@ def test_colour_images_are_flat_with_their_channels_last(monkeypatch):
     wanted = settings(array={"n_inputs": 3072}, data=data)
     samples = _data.load(wanted)
     np.testing.assert_array_equal(samples.train_x, x.reshape(12, -1))
-    assert _data.shape(wanted) == (32, 32, 3)
+    assert wanted.image == (32, 32, 3)
+    layered = settings(
+        array={"n_inputs": 3072, "n_outputs": 10}, data=data, patches={"size": 5, "pool": (2, 3), "both": True}
+    )
+    assert layered.word_lines == (5 * 5 * 3, 2 * 3 * 10 * 2)
     small = _data.load(settings(array={"n_inputs": 768}, data=data))
     np.testing.assert_allclose(
         small.train_x[3].reshape(16, 16, 3)[2, 5], x[3, 4:6, 10:12].mean(axis=(0, 1)), rtol=0, atol=0.5

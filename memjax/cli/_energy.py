@@ -79,12 +79,12 @@ def _read(run: Path) -> tuple[dict, dict[str, int]]:
         raise UserError(f"{path} does not hold what memjax train writes: samples, n_chips, evaluated_on, events")
     if not metrics["samples"] * metrics["n_chips"]:
         raise UserError(f"{path} is of a run that was stopped before its first sample")
-    return metrics, _at_once(configs.load(run / "config.yaml").array)
+    return metrics, _at_once(configs.load(run / "config.yaml"))
 
 
-def _at_once(array: Any) -> dict[str, int]:
+def _at_once(config: Any) -> dict[str, int]:
     """All lines of both arrays at once where the array is read, a word line of each at a time where it is written."""
-    columns, rows = array.n_outputs + array.n_classes, array.n_inputs + array.n_outputs
+    columns, rows = config.array.n_outputs + config.array.n_classes, sum(config.word_lines)
     pairs = {event: 2 * columns for event in ("read", "pulse", "verify", "refresh")}
     return pairs | {"accumulate": columns, "adc": columns, "dac": rows}
 

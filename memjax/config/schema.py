@@ -1,5 +1,6 @@
 """The settings of a run: what there is, its default, its unit and its range."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -232,6 +233,21 @@ class Config(Section):
     monte_carlo: MonteCarlo = MonteCarlo()
     mitigation: Mitigation = Mitigation()
     run: Run = Run()
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that the first array sees."""
+        channels = 3 if self.data.dataset == "cifar10" else 1
+        side = math.isqrt(self.array.n_inputs // channels)
+        return side, side, channels
+
+    @property
+    def word_lines(self) -> tuple[int, int]:
+        """Rows of both arrays: of a patch layer a patch's pixels, and then the features of all cells."""
+        if self.patches is None:
+            return self.array.n_inputs, self.array.n_outputs
+        cells = math.prod(self.patches.pool)
+        return self.patches.size**2 * self.image[2], cells * self.array.n_outputs * (1 + self.patches.both)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Config -> the pure functions of a network, its sampled chips, and a view of their arrays."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ from memjax import (
 from memjax.config import Config, device_params
 from memjax.crossbar import Crossbar
 from memjax.errors import ConfigError
-from memjax.training import _data, _patches
+from memjax.training import _patches
 
 
 class System(NamedTuple):
@@ -113,7 +112,7 @@ def _with_patches(config: Config, wanted: Any, made: Parts) -> _patches.Function
     ):
         if given:
             raise ConfigError(f"{what}: is not for a patch layer; accepted is its default, or patches: null")
-    geometry = patches.Geometry(_data.shape(config), wanted.size, wanted.stride, wanted.padding, wanted.pool)
+    geometry = patches.Geometry(config.image, wanted.size, wanted.stride, wanted.padding, wanted.pool)
     nominal, device = made.chip.params, made.chip.device
     d = geometry.n_inputs
     blank = patches.Front(jnp.zeros((d, d), jnp.result_type(float)), jnp.ones((), jnp.result_type(float)), wanted.floor)
@@ -244,9 +243,8 @@ def _wires(lines: Any) -> wires.Wires:
 def _programmer(config: Config, device: devices.Device, nominal: Any) -> Any:
     chosen, lines = programming.get(config.learning.programmer), config.learning.rows_per_write
     if chosen.Params is programming.AccumulatorParams and lines is not None:
-        rows = (config.array.n_inputs, config.array.n_outputs)
-        if config.patches is not None:
-            rows = (math.prod(config.patches.pool) * config.array.n_outputs * (1 + config.patches.both),)
+        # The filters of a patch layer have a programmer of their own.
+        rows = config.word_lines if config.patches is None else config.word_lines[1:]
         for module in (min(config.array.module_size[0], n) for n in rows):
             if module % lines:
                 raise ConfigError(

@@ -63,13 +63,6 @@ def _fit(images: np.ndarray, n_inputs: int, name: str) -> np.ndarray:
     return np.rint(blocks).astype(np.uint8).reshape(n, -1)
 
 
-def shape(config: Config) -> tuple[int, int, int]:
-    """Return the height, width and channels of the images that the array sees."""
-    channels = 3 if config.data.dataset == "cifar10" else 1
-    side = math.isqrt(config.array.n_inputs // channels)
-    return side, side, channels
-
-
 def augment(config: Config) -> Callable | None:
     """Return what `learning.online` does to training images; None: nothing.
 
@@ -81,7 +74,7 @@ def augment(config: Config) -> Callable | None:
     k_shift, k_flip = (variation.named_key(jax.random.key(config.seed), name) for name in ("shift", "flip"))
 
     def changed(images: jax.Array, turns: jax.Array) -> jax.Array:
-        x = images.reshape(-1, *shape(config))
+        x = images.reshape(-1, *config.image)
         if pixels:
             draw = partial(jax.random.randint, shape=(2,), minval=-pixels, maxval=pixels + 1)
             offsets = jax.vmap(lambda turn: draw(jax.random.fold_in(k_shift, turn)))(turns)

@@ -13,7 +13,6 @@ from memjax import config as configs
 from memjax import crossbar, energy, plot, results, statistics
 from memjax.config import Config
 from memjax.errors import UserError
-from memjax.training import _data
 from memjax.training._build import System
 from memjax.training._data import Samples
 from memjax.training._plan import Plan
@@ -196,7 +195,7 @@ def write(folder: Path, config: Config, found: dict, counts: dict, plan: Plan, s
 
 def _fields(config: Config, w: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
     """Return the first array's weights as images, colours side by side: (rows, columns), [pixels, columns]."""
-    height, width, channels = _data.shape(config)
+    height, width, channels = config.image
     if config.patches is not None:
         height = width = config.patches.size
     planes = w.reshape(height, width, channels, -1).transpose(0, 2, 1, 3)
