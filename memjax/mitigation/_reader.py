@@ -101,7 +101,8 @@ def respond(
     # The readout is linear: one read of the weighted sum of the spikes, o_t = leak o_{t-1} + w h_t, y = mean_t o_t.
     powers = jnp.asarray(neuron.leak, u.dtype) ** jnp.arange(steps, dtype=u.dtype)
     c = jnp.cumsum(powers)[::-1] / steps
-    seen = second(jnp.tensordot(c, spikes, 1), jnp.tensordot(c * c, spikes, 1))
+    sums = (jnp.tensordot(weight, spikes, 1, precision="highest") for weight in (c, c * c))
+    seen = second(*sums)
     if seen.sd is None:
         return seen.value
     return seen.value + seen.sd * noise.normal(noise.fold_in(key, "output"), seen.value.shape, u.dtype)

@@ -105,7 +105,7 @@ def encode(plan: Plan, target: Array) -> tuple[Array, Array]:
         raise ValueError(f"mitigation: target has shape {target.shape}: accepted is {plan.shape} (rows, cols)")
     (rows, cols), (r, c), (m, n) = plan.shape, plan.tiles, plan.tile
     tiles = jnp.pad(target, ((0, r * m - rows), (0, c * n - cols))).reshape(r, m, c, n)
-    sums = jnp.einsum("rmcn,nk->rmck", tiles, jnp.asarray(code(plan), target.dtype))
+    sums = jnp.einsum("rmcn,nk->rmck", tiles, jnp.asarray(code(plan), target.dtype), precision="highest")
     scale = jnp.maximum(jnp.max(jnp.abs(sums), axis=1), 1.0)
     whole = jnp.concatenate([sums / scale[:, None], tiles], axis=-1)
     return whole.reshape(r * m, -1)[:rows, : plan.physical_shape[1]], scale
@@ -123,13 +123,14 @@ def read_tiles(plan: Plan, xbar: Crossbar, x: Array) -> Array:
     width = c * plan.physical_tile[1]
     net = jnp.pad(net, ((0, r * m - rows), (0, width - net.shape[1]))).reshape(r, m, width)
     x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, r * m - rows)]).reshape(*x.shape[:-1], r, m)
-    return jnp.einsum("...rm,rmj->...rj", x, net).reshape(*x.shape[:-2], r, c, -1)
+    return jnp.einsum("...rm,rmj->...rj", x, net, precision="highest").reshape(*x.shape[:-2], r, c, -1)
 
 
 def syndromes(plan: Plan, scale: Array, y: Array) -> Array:
     """Return s_1 ... s_G, t_1 ... t_L of every tile [..., R, C, k] for its read-outs y [..., R, C, k + n]."""
     k = plan.checks
-    return jnp.einsum("...n,nk->...k", y[..., k:], jnp.asarray(code(plan), y.dtype)) - _as(scale, y.ndim) * y[..., :k]
+    coded = jnp.einsum("...n,nk->...k", y[..., k:], jnp.asarray(code(plan), y.dtype), precision="highest")
+    return coded - _as(scale, y.ndim) * y[..., :k]
 
 
 def locate(plan: Plan, scale: Array, found: Array, sd: Any, *, threshold: float = 6.0) -> Array:
@@ -220,7 +221,7 @@ def reader(plan: Plan, scale: Array, xbar: Crossbar, column: Array | None = None
         others = others + _as(jnp.asarray(code(plan)[:, : plan.groups].sum(0) - 1, sd.dtype), scale.ndim)
         more = jnp.where(_is(plan, at), others[..., groups], 1.0)  # [R, C, n], relative to one column's variance
         # All columns of a row of tiles share their inputs: so the variance of one stands for all.
-        variance = jnp.einsum("...r,rcn->...cn", jnp.square(sd[..., k]), more)
+        variance = jnp.einsum("...r,rcn->...cn", jnp.square(sd[..., k]), more, precision="highest")
         return Seen(value, jnp.sqrt(variance.reshape(*variance.shape[:-2], -1)[..., :cols]))
 
     return read

@@ -37,8 +37,8 @@ def parallel(read: Callable[[Any], Reader], members: Any) -> Reader:
         # kernel of its own ("ynn"), which for six of them and more returns NaN.
         share = jnp.full(len(value), 1 / len(value), value.dtype)
         if sd is not None:
-            sd = jnp.sqrt(jnp.tensordot(share * share, sd * sd, 1))
-        return Seen(jnp.tensordot(share, value, 1), sd)
+            sd = jnp.sqrt(jnp.tensordot(share * share, sd * sd, 1, precision="highest"))
+        return Seen(jnp.tensordot(share, value, 1, precision="highest"), sd)
 
     return together
 
