@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from memjax import crossbar, devices, energy, network, neurons, noise, programming, variation
+from memjax import crossbar, devices, encoding, energy, network, neurons, noise, programming, variation
 from memjax.network import Architecture, Chip, EdgeNetwork, Physics
 from memjax.programming import AccumulatorParams
 
@@ -112,7 +112,7 @@ def test_rate_coding_presents_spikes_of_the_right_rate(x64):
     assert np.unique(xbar).size > 10
     seen = net.present(jnp.asarray(x), jax.random.key(1))
     w1, w2 = (weights(array) for array in net.arrays())
-    drawn = network.encoding.rate(jnp.asarray(x), 50, noise.fold_in(jax.random.key(1), "encode"))
+    drawn = encoding.rate(jnp.asarray(x), 50, noise.fold_in(jax.random.key(1), "encode"))
     np.testing.assert_allclose(seen.y, forward(np.asarray(drawn), w1, w2)[0], rtol=0, atol=1e-12)
 
 

@@ -243,7 +243,7 @@ def test_adam_ends_where_levenberg_marquardt_does():
     rng = np.random.default_rng(2)
     k = np.arange(1, 61)
     g = np.stack([1 - np.exp(-k / 25), np.exp(-k / 40)]) + 0.01 * rng.normal(size=(2, 60))
-    data = fitting.read({"up": g[0], "down": g[1]}, "pulses")
+    data = fitting.read({"up": g[0], "down": g[1]}, "pulses", units={"g": "1"})
     found = [fitting.fit(data, "soft_bounds", starts=8, method=m) for m in ("levenberg_marquardt", "adam")]
     np.testing.assert_allclose(found[1].costs[0], found[0].costs[0], rtol=1e-5)
     for name, value in found[0].values.items():
