@@ -29,11 +29,15 @@ SEEDS = 5
 KINDS = ("ideal", "normal", "hard")
 
 
-def own_settings(name: str) -> dict[str, dict]:
-    """Read what a data set's recipe.yaml sets otherwise for a kind of device."""
+def _read(name: str) -> dict:
     import yaml
 
-    given = yaml.safe_load((HERE / name / "recipe.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((HERE / name / "recipe.yaml").read_text(encoding="utf-8"))
+
+
+def own_settings(name: str) -> dict[str, dict]:
+    """Read what a data set's recipe.yaml sets otherwise for a kind of device."""
+    given = _read(name)
     return {kind: given[kind] for kind in KINDS if kind in given}
 
 
@@ -42,7 +46,7 @@ def load_recipe(name: str, changes: Sequence[str] = (), kind: str = "normal"):
     import frame
     import yaml
 
-    given = yaml.safe_load((HERE / name / "recipe.yaml").read_text(encoding="utf-8"))
+    given = _read(name)
     own = {other: given.pop(other, {}) for other in KINDS}
     given |= own[kind]
     known = [field.name for field in dataclasses.fields(frame.Recipe)]

@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from memjax.crossbar._array import Crossbar
-from memjax.crossbar._layout import to_logical
+from memjax.crossbar._array import Crossbar, Lines
+from memjax.crossbar._layout import active_lines, to_logical
 from memjax.devices.base import conductance as device_conductance
 
 
@@ -41,8 +41,7 @@ def weights(xbar: Crossbar, w_max: Any = 1.0) -> Array:
     net, span = net_conductance(xbar), conductance_range(xbar)
     if xbar.polarity == 1:
         low = _mean(xbar, _end(xbar, 0.0))
-        (m, n), (rows, cols) = xbar.tile, xbar.shape
-        on = jnp.repeat(jnp.repeat(xbar.active, m, axis=0), n, axis=1)[:rows, :cols]
+        on = active_lines(xbar, Lines(0, xbar.tile[0]))[0, : xbar.shape[0], : xbar.shape[1]]
         net = net - jnp.where(on, low, jnp.zeros_like(low))
     return w_max * net / span
 
